@@ -1,0 +1,34 @@
+"""The Sphinx site: pages in Markdown, the reference from docstrings. Builds without a network."""
+
+import os
+
+# Read once by Keras and TensorFlow, which autodoc may import.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import skcb
+
+project = "skcb"
+author = "the skcb developers"
+copyright = "2026, the skcb developers"
+release = skcb.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"skcb {release}"
+
+# The reference is one page that lists its members itself (api.rst).
+autosummary_generate = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say it, and in words
+numpydoc_show_class_members = False
+
+myst_heading_anchors = 3

@@ -1,0 +1,36 @@
+"""skcb: Keras models as scikit-learn estimators, with everything about training a parameter.
+
+Names load on first use: ``import skcb`` imports neither TensorFlow, Keras nor Optuna.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skcb.estimators import KerasClassifier, KerasRegressor
+    from skcb.tunable import Tunable
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["KerasClassifier", "KerasRegressor", "Tunable", "__version__"]
+
+_HOME = {
+    "KerasClassifier": "skcb.estimators",
+    "KerasRegressor": "skcb.estimators",
+    "Tunable": "skcb.tunable",
+}
+_MODULES = ("callbacks", "exceptions", "optuna", "schedules")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return import_module(f"skcb.{name}")
+    raise AttributeError(f"module 'skcb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])

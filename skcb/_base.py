@@ -1,0 +1,463 @@
+"""The road through ``fit``, a step at a time, and the way back from outputs.
+
+Owns the order of the steps, the checks of what stands in the call, and the fitted attributes.
+Leaves every step to the module that owns it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skcb import _build, _monitors, _runs, _seeds, _validation, callbacks, schedules
+from skcb._names import FIT_NAMES, PREDICT_NAMES, is_keras, suggestion
+from skcb._params import Judges, ParametersMixin
+from skcb._routing import Routed, route
+from skcb._targets import Target
+from skcb.engine import loop
+from skcb.engine.program import Program
+from skcb.engine.state import Rows, TrainingState, taken
+from skcb.exceptions import TrainingWarning
+
+_SAMPLE_ROWS = 2
+"""Rows that a model sees while it is built."""
+
+
+class Data(NamedTuple):
+    """One set of rows as scikit-learn checked them: y not yet encoded."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+
+
+class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
+    """What classifier and regressor share; see there for parameters and attributes."""
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        validation_data: Any = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Build a model and train it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Training data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, in the user's own labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights as Keras takes them: weight 0 adds nothing to the loss, but the row counts in
+            the batch mean and in BatchNormalization.
+        groups : array-like of shape (n_samples,), optional
+            For a splitter given as ``validation_split``.
+        X_val, y_val, sample_weight_val : array-like, optional
+            Watched rows; they win over ``validation_split``.
+        validation_data : tuple of (X, y) or (X, y, sample_weight), optional
+            Watched rows, in Keras' spelling.
+        **fit_params : object
+            Arguments of ``Model.fit``; they win over those of the estimator.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            A parameter or data that cannot be used; raised before the first epoch.
+        NonFiniteLoss
+            The loss became NaN or infinite.
+        """
+        self.__dict__.pop("model_", None)  # a fit that fails leaves no half-fitted estimator
+        routed = self._routed(fit_params)
+        epochs = _integer("epochs", routed.named["epochs"], 0)
+        first = _integer("initial_epoch", routed.fit.get("initial_epoch", 0), 0)
+        context = self._init_callback_context(max_subtasks=max(epochs - first, 0))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        try:
+            brought = _validation.given(X_val, y_val, sample_weight_val, validation_data)
+            state = self._initial_state(
+                routed, self._checked(X, y, sample_weight), groups, brought, context
+            )
+            self._train(state, context)
+            self._keep(state)
+        finally:
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _initial_state(
+        self, routed: Routed, data: Data, groups: Any, brought: Any, context: Any
+    ) -> TrainingState:
+        """Go the road from checked data to a state that is ready to train."""
+        seeds = _seeds.draw(self.random_state)
+        self._target = self._learn_target(data.y)
+        train, watched = self._split(routed, data, groups, brought, seeds.split)
+        self._refuse_fixed_validation(context, len(data.y), brought)
+        routed.named["lr_schedule"] = schedules.resolve(
+            routed.named["lr_schedule"], routed.parts.get("lr_schedule", {})
+        )
+        self.run_id_ = _runs.identify(context)
+        live = self._live_callbacks(routed)
+        built = _build.build(self._request(routed, train, seeds.weights))
+        self._heads, self._logits = built.heads, built.logits
+        scheduled = routed.named["lr_schedule"] is not None
+        epochs = routed.named["epochs"]
+        _monitors.check(live, watched=watched is not None, epochs=epochs, scheduled=scheduled)
+        self.callbacks_ = live
+        return self._state(routed, built.model, live, train, watched, seeds.order)
+
+    def _state(
+        self,
+        routed: Routed,
+        model: Any,
+        live: dict[str, Any],
+        train: Data,
+        watched: Data | None,
+        order_seed: int,
+    ) -> TrainingState:
+        import keras
+
+        program = Program(model)
+        train_rows = self._rows(train, routed.named.get("class_weight"))
+        batch_size = _batch_size(
+            "batch_size", routed.fit.get("batch_size", routed.named["batch_size"]), len(train_rows)
+        )
+        validation_batch_size = routed.fit.get("validation_batch_size") or batch_size
+        schedule = routed.named["lr_schedule"]
+        ours = schedule is not None and not is_keras(schedule, "LearningRateSchedule")
+        shuffle = _boolean("shuffle", routed.named["shuffle"])
+        verbose = _verbose(routed.fit.get("verbose", routed.named["verbose"]))
+        hooks = keras.callbacks.CallbackList(
+            list(live.values()),
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=routed.named["epochs"],
+            steps=-(-len(train_rows) // batch_size),
+            model=model,
+        )
+        return TrainingState(
+            program=program,
+            callbacks=hooks,
+            train=train_rows,
+            watched=None if watched is None else self._rows(watched, None),
+            epochs=int(routed.named["epochs"]),
+            initial_epoch=int(routed.fit.get("initial_epoch", 0)),
+            batch_size=batch_size,
+            validation_batch_size=_integer("validation_batch_size", validation_batch_size, 1),
+            validation_freq=routed.fit.get("validation_freq", 1),
+            order=np.random.default_rng(order_seed) if shuffle else None,
+            schedule=schedule if ours else None,
+            learning_rate=program.learning_rate(),
+            min_lr=_monitors.lowest_rate(live),
+            raise_on_nan=not _monitors.ends_on_nan(live),
+        )
+
+    def _train(self, state: TrainingState, context: Any) -> None:
+        """Drain the epochs; each is a subtask for scikit-learn's callbacks."""
+        steps = loop.epochs(state)
+        while state.epoch < state.epochs and not state.stopped:
+            task = context.subcontext(task_name="epoch")
+            task.call_on_fit_task_begin(estimator=self)
+            next(steps)
+            asked_to_stop = task.call_on_fit_task_end(
+                estimator=self,
+                reconstruction_attributes=lambda: {"model_": state.program.model},
+            )
+            state.stopped = state.stopped or asked_to_stop
+        loop.finish(state)
+
+    def _keep(self, state: TrainingState) -> None:
+        """Set what a fit leaves behind."""
+        self.history_ = state.history
+        self.n_iter_ = state.epoch - state.initial_epoch
+        self.best_epoch_ = (
+            _monitors.best_epoch(self.history_, self.callbacks_, state.watched_epochs)
+            if self.n_iter_
+            else 0
+        )
+        self.model_ = state.program.model
+
+    # -- what the call and the parameters say ----------------------------------------------
+
+    def _routed(self, fit_params: Mapping[str, Any]) -> Routed:
+        """Say what each object is given in this fit; the call's own keywords win."""
+        routed = self._route()
+        for name, value in fit_params.items():
+            if name not in FIT_NAMES:
+                raise TypeError(
+                    f"fit() got an unexpected argument {name!r}. {suggestion(name, FIT_NAMES)}"
+                )
+            if name in routed.named:
+                routed.named[name] = value
+                routed.given.add(name)
+            routed.fit[name] = value
+        for name in ("sample_weight", "validation_data"):
+            if name in routed.fit:
+                raise ValueError(f"`{name}` is data: give it to `fit`, not to the estimator.")
+        return routed
+
+    def _route(self) -> Routed:
+        signature = inspect.signature(type(self).__init__).parameters
+        named = {name: getattr(self, name) for name in self._named()}
+        defaults = {name: p.default for name, p in signature.items()}
+        accepts = self._build_accepts(self.build_fn)
+        return route(named, defaults, self._sk_params, accepts)
+
+    def _named(self) -> list[str]:
+        """Names of the signatures of all classes up to the estimators of skcb."""
+        names: dict[str, None] = {}
+        for cls in type(self).__mro__:
+            if issubclass(cls, BaseKerasEstimator) and "__init__" in vars(cls):
+                parameters = inspect.signature(cls.__init__).parameters.values()
+                names |= {
+                    p.name: None
+                    for p in parameters
+                    if p.name != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD
+                }
+        return list(names)
+
+    def _live_callbacks(self, routed: Routed) -> dict[str, Any]:
+        """Build this fit's own Keras callbacks, under their names."""
+        given = callbacks.named(routed.named["callbacks"])
+        if given:
+            self._refuse_unknown(
+                [f"callbacks__{name}" for name in routed.callbacks],
+                [Judges(self.build_fn, routed.named["callbacks"])],
+            )
+        live = {}
+        for name, callback in given.items():
+            settings = dict(routed.callbacks.get(name, {}))
+            callback = settings.pop("", callback)
+            if callback is not None:
+                where = f"callbacks__{name}"
+                live[name] = callbacks.build(
+                    callback, settings, where=where, place=self._placed(where)
+                )
+        return live
+
+    def _placed(self, where: str) -> Callable[[Any], str]:
+        return lambda path: _runs.own_path(path, self.run_id_, cloned=self._cloned, where=where)
+
+    def _request(self, routed: Routed, train: Data, seed: int) -> _build.Request:
+        """Collect what building a model needs to know."""
+        template = is_keras(self.build_fn, "Model")
+        call = self._build_call() if not template else self.build_fn
+        x = _model_input(train.x)
+        return _build.Request(
+            build_fn=self.build_fn,
+            call=call,
+            accepts=self._build_accepts(self.build_fn),
+            routed=routed,
+            target=self._target,
+            data_meta={
+                "n_features_in_": self.n_features_in_,
+                "X_shape_": train.x.shape,
+                "X_dtype_": train.x.dtype,
+            },
+            params=self.get_params(deep=True),
+            sample_x=taken(x, slice(0, _SAMPLE_ROWS)),
+            encode=lambda heads: self._target.encode(train.y[:_SAMPLE_ROWS], heads),
+            seed=seed,
+        )
+
+    def _build_call(self) -> Callable[..., Any]:
+        call = self if self.build_fn is None else self.build_fn
+        if not callable(call):
+            raise TypeError(
+                "`build_fn` must be a function that returns a keras.Model, an object with "
+                "`__call__`, a keras.Model, or None in a subclass that implements `__call__`, but "
+                f"got {self.build_fn!r}."
+            )
+        return call  # type: ignore[no-any-return]
+
+    # -- data --------------------------------------------------------------------------------
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True) -> Data:
+        """Check a set of rows as scikit-learn does."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=reset,
+            allow_nd=True,
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+        )
+        return Data(X, y, _weights(sample_weight, len(y)))
+
+    def _learn_target(self, y: np.ndarray) -> Target:
+        classes = getattr(self, "classes", None)
+        target = Target.learn(y, classifier=is_classifier(self), classes=classes)
+        if target.classes_ is not None:
+            self.classes_, self.n_classes_ = target.classes_, target.n_classes_
+        self.n_outputs_ = target.n_outputs_
+        return target
+
+    def _split(
+        self, routed: Routed, data: Data, groups: Any, brought: Any, seed: int
+    ) -> tuple[Data, Data | None]:
+        """Say which rows train and which are watched."""
+        if brought is not None:
+            return data, self._checked(*brought, reset=False)
+        train, watched = _validation.split(
+            routed.named["validation_split"],
+            data.x,
+            data.y,
+            stratify=is_classifier(self),
+            groups=groups,
+            seed=seed,
+        )
+        return _some(data, train), None if watched is None else _some(data, watched)
+
+    def _refuse_fixed_validation(self, context: Any, n: int, brought: Any) -> None:
+        """Warn where a search will have cut the watched rows like the training rows."""
+        if brought is not None and context.parent is not None and len(brought[1]) == n:
+            warnings.warn(
+                "X_val has as many rows as X, and scikit-learn's searches cut every fit argument "
+                "of that length like X: the watched rows are probably not those that were given.",
+                TrainingWarning,
+                stacklevel=2,
+            )
+
+    def _rows(self, data: Data, class_weight: Any) -> Rows:
+        """Encode a set of rows for the model."""
+        weight = data.weight
+        if class_weight is not None:
+            by_class = _class_weights(class_weight, data.y, self.classes_)
+            weight = by_class if weight is None else weight * by_class
+        y = self._target.encode(data.y, self._heads)
+        return Rows(_model_input(data.x), y, None if weight is None else np.float32(weight))
+
+    # -- after fit ---------------------------------------------------------------------------
+
+    def _outputs(self, X: Any, predict_params: Mapping[str, Any]) -> Any:
+        """Return what the model puts out for some rows."""
+        check_is_fitted(self)
+        options = self._predict_options(predict_params)
+        X = validate_data(self, X, reset=False, allow_nd=True)
+        batch_size = _batch_size("batch_size", options.pop("batch_size"), len(X))
+        return Program(self.model_).predict(_model_input(X), batch_size, **options)
+
+    def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
+        """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
+        for name in predict_params:
+            if name not in PREDICT_NAMES:
+                raise TypeError(
+                    f"predict() got an unexpected argument {name!r}. "
+                    + suggestion(name, PREDICT_NAMES)
+                )
+        routed = self._route()
+        plain = {name: routed.named[name] for name in ("batch_size", "verbose")}
+        return {**plain, **routed.predict, **predict_params}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        if "callbacks_" in state:
+            state["callbacks_"] = callbacks.detached(state["callbacks_"])
+        return state
+
+
+def _some(data: Data, rows: np.ndarray) -> Data:
+    return Data(data.x[rows], data.y[rows], None if data.weight is None else data.weight[rows])
+
+
+def _model_input(x: Any) -> Any:
+    """Give floats the precision that Keras computes in, as ``Model.fit`` does."""
+    import keras
+
+    x = np.asarray(x)
+    return x.astype(keras.config.floatx()) if x.dtype.kind in "fb" else x
+
+
+def _weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Check sample weights."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, numbers.Real):
+        return np.full(n, float(sample_weight))
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.ndim != 1:
+        raise ValueError("Sample weights must be 1D array or scalar")
+    if len(weight) != n:
+        raise ValueError(f"`sample_weight` has {len(weight)} values for {n} rows.")
+    if not np.isfinite(weight).all():
+        raise ValueError("`sample_weight` contains NaN or infinity.")
+    if (weight < 0).any():
+        raise ValueError("`sample_weight` must not be negative.")
+    if not weight.any():
+        raise ValueError("`sample_weight` is zero for all rows, so there is nothing to learn.")
+    return weight
+
+
+def _class_weights(class_weight: Any, y: np.ndarray, classes: Any) -> np.ndarray:
+    """Turn class weights into sample weights."""
+    if isinstance(class_weight, Mapping):
+        known = set(np.asarray(classes).tolist()) if not isinstance(classes, list) else set()
+        unknown = [label for label in class_weight if label not in known]
+        if unknown:
+            raise ValueError(
+                f"`class_weight` names {unknown[0]!r}, which is no class of y: {sorted(known)}."
+            )
+    elif class_weight != "balanced":
+        raise ValueError(
+            f"`class_weight` must be a dict of labels, 'balanced' or None but got {class_weight!r}."
+        )
+    return np.asarray(compute_sample_weight(class_weight, y))
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"`{name}` must be an integer of at least {least} but got {value!r}.")
+    return int(value)
+
+
+def _batch_size(name: str, value: Any, n: int) -> int:
+    """Resolve a batch size: None is Keras' 32, -1 all rows."""
+    if value is None:
+        return 32
+    if isinstance(value, numbers.Integral) and value == -1:
+        return max(n, 1)
+    try:
+        return _integer(name, value, 1)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a positive integer, -1 (all rows) or None (32) but got {value!r}."
+        ) from error
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False but got {value!r}.")
+    return bool(value)
+
+
+def _verbose(value: Any) -> Any:
+    if value == "auto":
+        return 1
+    if value not in (0, 1, 2):
+        raise ValueError(f"`verbose` must be 0, 1, 2 or 'auto' but got {value!r}.")
+    return int(value)

@@ -1,0 +1,1 @@
+"""The engine: a fit is initial state, epochs, final state."""

@@ -1,0 +1,110 @@
+"""Loop: a fit as a generator of epochs.
+
+Owns the order of what happens in an epoch: learning rate, hooks, training, evaluation, history,
+the check for NaN. ``fit`` drains the generator; whoever wants folds in lock-step takes an epoch
+from each. Leaves arithmetic to ``program`` and the callbacks' own behaviour to Keras.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skcb.engine.state import TrainingState
+from skcb.exceptions import NonFiniteLoss
+
+
+def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
+    """Advance a state, an epoch at a time.
+
+    Yields
+    ------
+    dict of str to float
+        The logs of the epoch that has just ended. The state can be kept, and advanced by a new
+        generator later.
+
+    Raises
+    ------
+    NonFiniteLoss
+        The loss is not finite, and no TerminateOnNaN is there to deal with it.
+    """
+    if not state.begun:
+        state.program.model.stop_training = False
+        state.callbacks.on_train_begin()
+        state.begun = True
+    while state.epoch < state.epochs and not state.stopped:
+        yield _epoch(state)
+
+
+def finish(state: TrainingState) -> None:
+    """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called."""
+    model = state.program.model
+    if state.epochs > state.initial_epoch:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+    state.callbacks.on_train_end(state.logs)
+
+
+def _epoch(state: TrainingState) -> dict[str, float]:
+    program, epoch = state.program, state.epoch
+    program.model.reset_metrics()
+    if state.schedule is not None:
+        program.set_learning_rate(_scheduled(state))
+    state.callbacks.on_epoch_begin(epoch)
+    logs = program.train_epoch(state.train, _order(state), state.batch_size, state.callbacks)
+    rate = program.learning_rate()
+    if state.watched is not None and _is_watched(epoch, state.validation_freq):
+        found = program.evaluate(state.watched, state.validation_batch_size, state.callbacks)
+        logs |= {f"val_{name}": value for name, value in found.items()}
+        state.watched_epochs.append(epoch - state.initial_epoch)
+    _refuse_nan(state, rate, logs)
+    state.callbacks.on_epoch_end(epoch, logs)
+    _note_plateau(state, rate)
+    state.logs = logs
+    state.learning_rates.append(rate)
+    state.stopped = bool(program.model.stop_training)
+    state.epoch += 1
+    return logs
+
+
+def _order(state: TrainingState) -> np.ndarray:
+    n = len(state.train)
+    return np.arange(n) if state.order is None else state.order.permutation(n)
+
+
+def _is_watched(epoch: int, freq: Any) -> bool:
+    """Tell whether the watched rows are evaluated, by Keras' rule for ``validation_freq``."""
+    return (epoch + 1) in freq if isinstance(freq, list | tuple | set) else (epoch + 1) % freq == 0
+
+
+def _scheduled(state: TrainingState) -> float:
+    """Return the schedule's learning rate times the plateaus' factors, not below ``min_lr``."""
+    assert state.schedule is not None
+    rate = state.schedule(state.epoch, state.learning_rate, state.epochs)
+    if state.plateau_factor == 1.0:
+        return rate
+    return max(rate * state.plateau_factor, min(state.min_lr, rate))
+
+
+def _note_plateau(state: TrainingState, before: float) -> None:
+    """Keep what the callbacks did to the learning rate at the end of the epoch.
+
+    The schedule sets it anew in the next epoch, so a factor that is not kept would be lost.
+    """
+    if state.schedule is None:
+        return
+    after = state.program.learning_rate()
+    if after != before and before > 0.0:
+        state.plateau_factor *= after / before
+
+
+def _refuse_nan(state: TrainingState, rate: float, logs: dict[str, Any]) -> None:
+    losses = [logs.get("loss"), logs.get("val_loss")]
+    if state.raise_on_nan and any(v is not None and not math.isfinite(v) for v in losses):
+        raise NonFiniteLoss(state.epoch, rate, _numbers(logs), _numbers(state.logs))
+
+
+def _numbers(logs: dict[str, Any] | None) -> Any:
+    return logs and {name: v for name, v in logs.items() if isinstance(v, float)}

@@ -1,0 +1,123 @@
+"""State: all that a running fit is.
+
+Owns the rows that train and are watched, and the numbers that change from epoch to epoch. Leaves
+advancing it to ``loop`` and the arithmetic of an epoch to ``program``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skcb.schedules import RateOfEpoch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the model sees them.
+
+    Attributes
+    ----------
+    x, y : ndarray, or list or dict of ndarray
+        Inputs and encoded targets; first axis is rows.
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    x: Any
+    y: Any
+    sample_weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(first_array(self.x))
+
+    def batch(self, rows: Any) -> tuple[Any, ...]:
+        """Return (x, y, sample_weight) of some rows, as ``train_step`` takes them."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return taken(self.x, rows), taken(self.y, rows), weight
+
+
+def first_array(values: Any) -> Any:
+    """Return the first array of a structure."""
+    while isinstance(values, dict | list | tuple):
+        values = next(iter(values.values())) if isinstance(values, dict) else values[0]
+    return values
+
+
+def taken(values: Any, rows: Any) -> Any:
+    """Take rows of each array of a structure."""
+    if isinstance(values, dict):
+        return {name: taken(value, rows) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(taken(value, rows) for value in values)
+    return values[rows]
+
+
+@dataclass
+class TrainingState:
+    """All that a running fit is; advanced by ``loop.epochs``, an epoch at a time.
+
+    Attributes
+    ----------
+    program : Program
+        The functions that train, evaluate and predict, holding the model.
+    callbacks : keras.callbacks.CallbackList
+        The live callbacks of this fit.
+    train, watched : Rows or None
+    epochs, initial_epoch : int
+    batch_size, validation_batch_size : int
+    validation_freq : int or list of int
+        As in ``Model.fit``.
+    order : numpy.random.Generator or None
+        Draws the order of each epoch; None keeps the rows as they are.
+    schedule : function of (epoch, lr, epochs), or None
+    learning_rate : float
+        The optimizer's own, from which the schedule starts.
+    plateau_factor : float
+        Product of the factors by which callbacks lowered the learning rate so far.
+    min_lr : float
+        Lowest learning rate of schedule and plateaus together.
+    raise_on_nan : bool
+        False where TerminateOnNaN is among the callbacks.
+    epoch : int
+        Epochs done, counted from ``initial_epoch``; index of the next one.
+    begun, stopped : bool
+    learning_rates : list of float
+        Of the last step of each epoch.
+    watched_epochs : list of int
+        Position in the history of the epochs that were evaluated.
+    logs : dict
+        Of the last epoch.
+    """
+
+    program: Any
+    callbacks: Any
+    train: Rows
+    watched: Rows | None
+    epochs: int
+    batch_size: int
+    validation_batch_size: int
+    initial_epoch: int = 0
+    validation_freq: Any = 1
+    order: np.random.Generator | None = None
+    schedule: RateOfEpoch | None = None
+    learning_rate: float = 0.0
+    plateau_factor: float = 1.0
+    min_lr: float = 0.0
+    raise_on_nan: bool = True
+    epoch: int = 0
+    begun: bool = False
+    stopped: bool = False
+    learning_rates: list[float] = field(default_factory=list)
+    watched_epochs: list[int] = field(default_factory=list)
+    logs: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.epoch = self.initial_epoch
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Keras' history, with what callbacks logged, and ``learning_rate``."""
+        kept = {name: list(values) for name, values in self.program.model.history.history.items()}
+        return {**kept, "learning_rate": list(self.learning_rates)}

@@ -1,0 +1,257 @@
+"""Recipes: a class and its arguments, kept as parameters and built afresh for every fit.
+
+Owns what a recipe is (settable, cloned, compared by description, built later with the
+estimator's overlay on top) and how a live Keras object that the user passed is copied. Leaves
+which names exist to ``_names`` and which recipes there are to ``callbacks`` and ``schedules``.
+"""
+
+from __future__ import annotations
+
+import copy
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from skcb._names import Accepted, accepted, grouped, suggestion
+
+__all__ = ["Recipe", "Tunable"]
+
+
+class Recipe(BaseEstimator):
+    """Base of everything that is described now and built in ``fit``.
+
+    A subclass lists its arguments in ``__init__``, keeps each under its own name and says in
+    :meth:`target` which class they are for. Recipes are equal when their type and arguments
+    are, recursively.
+    """
+
+    def target(self) -> type:
+        """Return the class that :meth:`build` calls."""
+        raise NotImplementedError
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments as they were given, by name."""
+        return {str(k): v for k, v in BaseEstimator.get_params(self, deep=False).items()}
+
+    def build(self, settings: Mapping[str, Any] | None = None, *, where: str = "") -> Any:
+        """Build the live object.
+
+        Parameters
+        ----------
+        settings : mapping of str to object, optional
+            Values that win over the recipe's own, by argument name; ``a__b`` reaches into the
+            argument ``a``. The recipe itself stays as it is.
+        where : str, default=""
+            Full parameter name of this recipe, for error messages.
+
+        Returns
+        -------
+        object
+            An instance of :meth:`target`, shared with nobody.
+
+        Raises
+        ------
+        ValueError
+            A setting that the class does not take.
+        """
+        return construct(self.target(), self.arguments(), settings or {}, where=where)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        assert isinstance(other, Recipe)
+        return same(self.arguments(), other.arguments())
+
+    def __hash__(self) -> int:
+        # Arguments may be lists or dicts, so only their names take part: equal recipes have
+        # equal hashes, which is all that a hash must promise.
+        return hash((type(self), *sorted(self.arguments())))
+
+
+class Tunable(Recipe):
+    """Any class and its arguments, as a parameter that can be tuned.
+
+    The object is built afresh for every fit; each argument can be set from outside by the name
+    under which the recipe stands, as in ``callbacks__mine__threshold``.
+
+    Parameters
+    ----------
+    cls : type
+        The class, or a function that returns the object.
+    **params : object
+        Arguments for it. A recipe among them is built first.
+
+    Examples
+    --------
+    >>> from skcb import Tunable
+    >>> class Range:
+    ...     def __init__(self, low=0, high=1):
+    ...         self.low, self.high = low, high
+    >>> recipe = Tunable(Range, high=5)
+    >>> recipe
+    Tunable(Range, high=5)
+    >>> recipe.build({"low": 2}).low
+    2
+    >>> recipe == Tunable(Range, high=5)
+    True
+    """
+
+    def __init__(self, cls: Any, /, **params: Any) -> None:
+        if not callable(cls):
+            raise TypeError(
+                f"Tunable takes a class and its arguments, but got {cls!r}, which cannot be called."
+            )
+        self.cls = cls
+        self.params = params
+
+    def target(self) -> Any:
+        """Return the class (or function) given first."""
+        return self.cls
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments as they were given, by name."""
+        return dict(self.params)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments, and with ``deep`` those of recipes among them."""
+        params = dict(self.params)
+        if deep:
+            for name, value in self.params.items():
+                if isinstance(value, Recipe):
+                    params |= {f"{name}__{k}": v for k, v in value.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments; ``a__b`` reaches into the recipe ``a``."""
+        own, below = grouped(params)
+        changed = {**self.params, **own}
+        for head, settings in below.items():
+            part = changed.get(head)
+            if not isinstance(part, Recipe):
+                raise ValueError(f"`{head}` of {self!r} is not a recipe, so it has no parameters.")
+            changed[head] = clone(part).set_params(**settings)
+        self.params = changed
+        return self
+
+    def __sklearn_clone__(self) -> Tunable:
+        return type(self)(self.cls, **{k: clone(v, safe=False) for k, v in self.params.items()})
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and self.cls is getattr(other, "cls", None)
+
+    def __hash__(self) -> int:
+        return hash((super().__hash__(), self.cls))
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 (scikit-learn's signature)
+        parts = [getattr(self.cls, "__name__", repr(self.cls))]
+        parts += [f"{k}={reprlib.repr(v)}" for k, v in self.params.items()]
+        return f"Tunable({', '.join(parts)})"
+
+
+def construct(
+    cls: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any], *, where: str
+) -> Any:
+    """Call a class with its arguments, the settings on top, recipes among them built first."""
+    own, below = grouped(settings)
+    legal = legal_names(cls)
+    for name in [*own, *below]:
+        if not legal.takes(name):
+            raise unknown_setting(where, name, own.get(name, below.get(name)), cls, legal)
+    merged = {**arguments, **own}
+    parts = {
+        name: built(value, below.get(name, {}), where=_join(where, name))
+        for name, value in merged.items()
+    }
+    for name in below.keys() - merged.keys():
+        parts[name] = built(legal.defaults.get(name), below[name], where=_join(where, name))
+    return cls(**parts)
+
+
+def built(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
+    """Build what is a recipe, copy with settings what can be copied, and pass on the rest."""
+    if isinstance(value, Recipe):
+        return value.build(settings, where=where)
+    if settings and value is not None:  # None: switched off, its settings are kept and ignored
+        return copied(value, settings, where=where)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(built(v, {}, where=where) for v in value)
+    if type(value) is dict:
+        return {k: built(v, {}, where=where) for k, v in value.items()}
+    return value
+
+
+def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
+    """Copy a live Keras object from its config, with settings on top.
+
+    Raises
+    ------
+    ValueError
+        The object has no config, or not this setting.
+    """
+    if not (hasattr(value, "get_config") and hasattr(type(value), "from_config")):
+        if not settings:
+            return copy.deepcopy(value)
+        raise ValueError(
+            f"`{_join(where, next(iter(settings)))}` cannot be set: `{where}` is {value!r}, which "
+            f"has no settings that can be changed. Use skcb.Tunable({type(value).__name__}, ...)."
+        )
+    own, below = grouped(settings)
+    config = value.get_config()
+    legal = Accepted(dict.fromkeys([*config, *legal_names(type(value)).defaults]))
+    for name in [*own, *below]:
+        if not legal.takes(name):
+            raise unknown_setting(where, name, settings.get(name), type(value), legal)
+    for name, deeper in below.items():
+        own[name] = copied(getattr(value, name, None), deeper, where=_join(where, name))
+    return type(value).from_config({**config, **own})
+
+
+def legal_names(cls: Any) -> Accepted:
+    """Return the names that a class takes.
+
+    Keras' own classes pass ``**kwargs`` on and drop what nobody wants, so for them only named
+    arguments count.
+    """
+    found = accepted(cls)
+    if found.any_name and (getattr(cls, "__module__", "") or "").partition(".")[0] == "keras":
+        return found._replace(any_name=False)
+    return found
+
+
+def unknown_setting(
+    where: str, name: str, value: Any, cls: Any, legal: Accepted, kinds: bool = True
+) -> ValueError:
+    """Word the error for a setting that the present object lacks."""
+    owner = getattr(cls, "__name__", repr(cls))
+    prefix = f"{where}__" if where else ""
+    text = (
+        f"`{prefix}{name}={reprlib.repr(value)}`: {owner} has no parameter `{name}`. "
+        + suggestion(name, legal.defaults, shown_as=prefix + "{}")
+    )
+    if kinds:
+        text += f" To search over kinds with different settings in place of {owner}, use a list of grids."
+    return ValueError(text)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Compare two parameter values by description."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
+    if isinstance(a, float) and a != a:
+        return bool(b != b)
+    return bool(np.all(a == b))
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}__{name}" if where else name

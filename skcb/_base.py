@@ -289,7 +289,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
                 "`__call__`, a keras.Model, or None in a subclass that implements `__call__`, but "
                 f"got {self.build_fn!r}."
             )
-        return call  # type: ignore[no-any-return]
+        return call
 
     # -- data --------------------------------------------------------------------------------
 
@@ -347,7 +347,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             by_class = _class_weights(class_weight, data.y, self.classes_)
             weight = by_class if weight is None else weight * by_class
         y = self._target.encode(data.y, self._heads)
-        return Rows(_model_input(data.x), y, None if weight is None else np.float32(weight))
+        return Rows(_model_input(data.x), y, None if weight is None else weight.astype(np.float32))
 
     # -- after fit ---------------------------------------------------------------------------
 

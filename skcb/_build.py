@@ -244,7 +244,7 @@ def _given(routed: Routed, previous: Mapping[str, Any], as_logits: bool) -> dict
 
 
 def _prepare(request: Request) -> dict[str, Any]:
-    """Build ``compile_kwargs``: everything that ``model.compile`` needs, before there is a model."""
+    """Build ``compile_kwargs``: what ``model.compile`` needs, before there is a model."""
     arguments = _given(request.routed, {}, as_logits=False)
     settings = request.routed.parts.get("loss", {})
     if "optimizer" not in arguments:

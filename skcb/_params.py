@@ -210,8 +210,8 @@ def _merged_signature(cls: type) -> inspect.Signature:
     init = cls.__init__  # type: ignore[misc]
     own = inspect.signature(init)
     rest = [p for p in own.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
-    parent = super(cls, cls).__init__
-    if not rest or parent in (object.__init__, BaseEstimator.__init__):
+    parent = next(vars(base)["__init__"] for base in cls.__mro__[1:] if "__init__" in vars(base))
+    if not rest or parent is object.__init__:
         return own
     kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     names = {p.name for p in kept}

@@ -80,9 +80,10 @@ def _share(value: Any) -> float:
             "`validation_split` must be a number in [0, 1), a splitter of scikit-learn's (an "
             f"object with a `split` method) or None but got {value!r}."
         )
-    if not 0.0 <= value < 1.0:
+    share = float(value)
+    if not 0.0 <= share < 1.0:
         raise ValueError(f"`validation_split` must be in [0, 1) but got {value!r}.")
-    return float(value)
+    return share
 
 
 def _both_sides(train: Any, watched: Any, validation_split: Any) -> tuple[Any, Any]:
@@ -146,7 +147,7 @@ def given(
                 "`validation_data` must be (X, y) or (X, y, sample_weight) but got "
                 f"{type(validation_data).__name__}."
             )
-        return (*validation_data, None)[:3]  # type: ignore[return-value]
+        return (*validation_data, None)[:3]
     if (X_val is None) != (y_val is None):
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"`X_val` and `y_val` go together, but `{missing}` is missing.")

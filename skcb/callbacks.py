@@ -32,7 +32,7 @@ class CallbackRecipe(Recipe):
         """Return Keras' class; this imports Keras."""
         import keras
 
-        return getattr(keras.callbacks, type(self).__name__)  # type: ignore[no-any-return]
+        return getattr(keras.callbacks, type(self).__name__)
 
 
 class EarlyStopping(CallbackRecipe):

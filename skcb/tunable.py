@@ -145,7 +145,7 @@ class Tunable(Recipe):
     def __hash__(self) -> int:
         return hash((super().__hash__(), self.cls))
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 (scikit-learn's signature)
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         parts = [getattr(self.cls, "__name__", repr(self.cls))]
         parts += [f"{k}={reprlib.repr(v)}" for k, v in self.params.items()]
         return f"Tunable({', '.join(parts)})"
@@ -232,7 +232,10 @@ def unknown_setting(
         + suggestion(name, legal.defaults, shown_as=prefix + "{}")
     )
     if kinds:
-        text += f" To search over kinds with different settings in place of {owner}, use a list of grids."
+        text += (
+            f" To search over kinds with different settings in place of {owner}, use a list of "
+            "grids."
+        )
     return ValueError(text)
 
 

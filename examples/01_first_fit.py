@@ -54,8 +54,9 @@ print(f"                 {fitted.history_['val_loss'][fitted.best_epoch_]:.4f} o
 print(f"test accuracy    {pipeline.score(X_test, y_test):.3f}")
 
 # `predict_proba` follows scikit-learn: one column a class, in the order of `classes_`.
-row = pipeline.predict_proba(X_test[:1])[0]
-print(f"first test row   {row.round(3).tolist()} for the classes {fitted.classes_.tolist()}")
+malignant, benign = pipeline.predict_proba(X_test[:1])[0]
+print(f"classes          {fitted.classes_.tolist()}")
+print(f"first test row   {malignant:.3f} and {benign:.3f}")
 
 # `model_` is an ordinary compiled Keras model.
 print(f"the Keras model  {fitted.model_.count_params()} weights")

@@ -52,22 +52,31 @@ clf = KerasClassifier(
     random_state=0,
 )
 
-# A schedule's horizon counts epochs, or fractions of training as in CosineDecay, never optimizer
-# steps. So the batch size can be varied beside it and the schedule stays what it was.
-grid = {
-    "kerasclassifier__callbacks__stop__patience": [3, 10],
-    "kerasclassifier__lr_schedule": [None, StepDecay(drop=0.5, epochs_drop=10), CosineDecay()],
-    "kerasclassifier__optimizer__learning_rate": [1e-3, 1e-2],
-    "kerasclassifier__batch_size": [16, 64],
-}
+# Two questions in one search. With a constant learning rate, which rate and which batch size? And
+# from a high rate, which way down, and how much patience does it need? A schedule's horizon counts
+# epochs, or is a fraction of training as in CosineDecay, never optimizer steps: it stays what it
+# is whatever the batch size.
+patience = "kerasclassifier__callbacks__stop__patience"
+schedule = "kerasclassifier__lr_schedule"
+rate = "kerasclassifier__optimizer__learning_rate"
+batch = "kerasclassifier__batch_size"
+grids = [
+    {patience: [3], schedule: [None], rate: [1e-3, 1e-2], batch: [16, 64]},
+    {
+        patience: [3, 10],
+        schedule: [StepDecay(drop=0.5, epochs_drop=10), CosineDecay()],
+        rate: [1e-2],
+        batch: [64],
+    },
+]
 start = time.perf_counter()
-search = GridSearchCV(make_pipeline(StandardScaler(), clf), grid, cv=cv, scoring="roc_auc")
+search = GridSearchCV(make_pipeline(StandardScaler(), clf), grids, cv=cv, scoring="roc_auc")
 search.fit(X, y)
 seconds = time.perf_counter() - start
 
-candidates = len(search.cv_results_["params"])
-fits = candidates * cv.get_n_splits() + 1
-print(f"{candidates} candidates x {cv.get_n_splits()} folds + refit: {fits} fits, {seconds:.0f} s")
+candidates, folds = search.cv_results_["params"], cv.get_n_splits()
+fits = len(candidates) * folds + 1
+print(f"{len(candidates)} candidates x {folds} folds + refit: {fits} fits, {seconds:.0f} s")
 
 print("\nbest parameters")
 for name, value in search.best_params_.items():
@@ -76,7 +85,7 @@ for name, value in search.best_params_.items():
 # The same folds for two of scikit-learn's own. The search reports the best of its candidates,
 # which flatters it a little; the default candidates had no such choice.
 print("\ncross-validated ROC AUC")
-print(f"  {'KerasClassifier, best of the grid':36} {search.best_score_:.4f}")
+print(f"  {'KerasClassifier, best of eight':36} {search.best_score_:.4f}")
 for baseline in (MLPClassifier(max_iter=1000, random_state=0), LogisticRegression()):
     scores = cross_val_score(
         make_pipeline(StandardScaler(), baseline), X, y, cv=cv, scoring="roc_auc"
@@ -92,11 +101,13 @@ def epochs_run(log):
 
 logs = sorted(runs.rglob("history.csv"), key=lambda log: log.stat().st_mtime_ns)
 epochs = [epochs_run(log) for log in logs]
-print(f"\nepochs that each fit ran, of at most {clf.epochs}; one line a candidate, then the refit")
-width = cv.get_n_splits()
-for i in range(0, len(epochs), width):
-    print("  " + " ".join(f"{n:3d}" for n in epochs[i : i + width]))
+print(f"\nepochs that each fold ran, of at most {clf.epochs}")
+print("  patience  rate   batch  folds        schedule")
+for i, p in enumerate(candidates):
+    ran = " ".join(f"{n:3d}" for n in epochs[i * folds : (i + 1) * folds])
+    print(f"  {p[patience]:8}  {p[rate]:.3f}  {p[batch]:5}  {ran}  {p[schedule] or 'constant'}")
+print(f"  and the refit {epochs[-1]}")
 
-saved = sorted(runs.rglob("best.keras"))
+saved = list(runs.rglob("best.keras"))
 print(f"\n{len(saved)} checkpoints, one for each fit, under {runs}")
-print(f"  the first: {saved[0].relative_to(runs)}")
+print(f"  the first: {logs[0].relative_to(runs).with_name('best.keras')}")

@@ -19,7 +19,7 @@ EPOCHS, LEARNING_RATE = 40, 0.01
 
 schedules = {
     "constant": None,
-    "time-based": TimeBasedDecay(decay=0.01),
+    "time-based": TimeBasedDecay(decay=0.002),
     "step": StepDecay(drop=0.5, epochs_drop=0.25),
     "exponential": ExponentialDecay(decay_rate=0.9),
     "cosine": CosineDecay(),

@@ -10,15 +10,15 @@ import inspect
 import numbers
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcb import _build, _monitors, _runs, _seeds, _validation, callbacks, schedules
+from skcb import _build, _callbacks, _monitors, _runs, _seeds, _validation, schedules
+from skcb._data import Data, checked_weights, class_weights, model_input, some
 from skcb._names import FIT_NAMES, PREDICT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
 from skcb._routing import Routed, route
@@ -30,14 +30,6 @@ from skcb.exceptions import TrainingWarning
 
 _SAMPLE_ROWS = 2
 """Rows that a model sees while it is built."""
-
-
-class Data(NamedTuple):
-    """One set of rows as scikit-learn checked them: y not yet encoded."""
-
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray | None
 
 
 class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
@@ -239,7 +231,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
 
     def _live_callbacks(self, routed: Routed) -> dict[str, Any]:
         """Build this fit's own Keras callbacks, under their names."""
-        given = callbacks.named(routed.named["callbacks"])
+        given = _callbacks.named(routed.named["callbacks"])
         if given:
             self._refuse_unknown(
                 [f"callbacks__{name}" for name in routed.callbacks],
@@ -251,7 +243,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             callback = settings.pop("", callback)
             if callback is not None:
                 where = f"callbacks__{name}"
-                live[name] = callbacks.build(
+                live[name] = _callbacks.build(
                     callback, settings, where=where, place=self._placed(where)
                 )
         return live
@@ -263,7 +255,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         """Collect what building a model needs to know."""
         template = is_keras(self.build_fn, "Model")
         call = self._build_call() if not template else self.build_fn
-        x = _model_input(train.x)
+        x = model_input(train.x)
         return _build.Request(
             build_fn=self.build_fn,
             call=call,
@@ -304,7 +296,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             multi_output=True,
             y_numeric=not is_classifier(self),
         )
-        return Data(X, y, _weights(sample_weight, len(y)))
+        return Data(X, y, checked_weights(sample_weight, len(y)))
 
     def _learn_target(self, y: np.ndarray) -> Target:
         classes = getattr(self, "classes", None)
@@ -328,7 +320,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             groups=groups,
             seed=seed,
         )
-        return _some(data, train), None if watched is None else _some(data, watched)
+        return some(data, train), None if watched is None else some(data, watched)
 
     def _refuse_fixed_validation(self, context: Any, n: int, brought: Any) -> None:
         """Warn where a search will have cut the watched rows like the training rows."""
@@ -344,10 +336,10 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         """Encode a set of rows for the model."""
         weight = data.weight
         if class_weight is not None:
-            by_class = _class_weights(class_weight, data.y, self.classes_)
+            by_class = class_weights(class_weight, data.y, self.classes_)
             weight = by_class if weight is None else weight * by_class
         y = self._target.encode(data.y, self._heads)
-        return Rows(_model_input(data.x), y, None if weight is None else weight.astype(np.float32))
+        return Rows(model_input(data.x), y, None if weight is None else weight.astype(np.float32))
 
     # -- after fit ---------------------------------------------------------------------------
 
@@ -357,7 +349,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         options = self._predict_options(predict_params)
         X = validate_data(self, X, reset=False, allow_nd=True)
         batch_size = _batch_size("batch_size", options.pop("batch_size"), len(X))
-        return Program(self.model_).predict(_model_input(X), batch_size, **options)
+        return Program(self.model_).predict(model_input(X), batch_size, **options)
 
     def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
         """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
@@ -377,56 +369,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
         if "callbacks_" in state:
-            state["callbacks_"] = callbacks.detached(state["callbacks_"])
+            state["callbacks_"] = _callbacks.detached(state["callbacks_"])
         return state
-
-
-def _some(data: Data, rows: np.ndarray) -> Data:
-    return Data(data.x[rows], data.y[rows], None if data.weight is None else data.weight[rows])
-
-
-def _model_input(x: Any) -> Any:
-    """Give floats the precision that Keras computes in, as ``Model.fit`` does."""
-    import keras
-
-    x = np.asarray(x)
-    return x.astype(keras.config.floatx()) if x.dtype.kind in "fb" else x
-
-
-def _weights(sample_weight: Any, n: int) -> np.ndarray | None:
-    """Check sample weights."""
-    if sample_weight is None:
-        return None
-    if isinstance(sample_weight, numbers.Real):
-        return np.full(n, float(sample_weight))
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.ndim != 1:
-        raise ValueError("Sample weights must be 1D array or scalar")
-    if len(weight) != n:
-        raise ValueError(f"`sample_weight` has {len(weight)} values for {n} rows.")
-    if not np.isfinite(weight).all():
-        raise ValueError("`sample_weight` contains NaN or infinity.")
-    if (weight < 0).any():
-        raise ValueError("`sample_weight` must not be negative.")
-    if not weight.any():
-        raise ValueError("`sample_weight` is zero for all rows, so there is nothing to learn.")
-    return weight
-
-
-def _class_weights(class_weight: Any, y: np.ndarray, classes: Any) -> np.ndarray:
-    """Turn class weights into sample weights."""
-    if isinstance(class_weight, Mapping):
-        known = set(np.asarray(classes).tolist()) if not isinstance(classes, list) else set()
-        unknown = [label for label in class_weight if label not in known]
-        if unknown:
-            raise ValueError(
-                f"`class_weight` names {unknown[0]!r}, which is no class of y: {sorted(known)}."
-            )
-    elif class_weight != "balanced":
-        raise ValueError(
-            f"`class_weight` must be a dict of labels, 'balanced' or None but got {class_weight!r}."
-        )
-    return np.asarray(compute_sample_weight(class_weight, y))
 
 
 def _integer(name: str, value: Any, least: int) -> int:

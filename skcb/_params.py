@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from sklearn.base import BaseEstimator, clone
 
-from skcb import callbacks as _callbacks
+from skcb import _callbacks
 from skcb._names import (
     BUILD_EXTRAS,
     KERAS_NAMES,

@@ -23,8 +23,7 @@ from skcb._names import FIT_NAMES, PREDICT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
 from skcb._routing import Routed, route
 from skcb._targets import Target
-from skcb.engine import loop
-from skcb.engine.program import Program
+from skcb.engine import loop, roads
 from skcb.engine.state import Rows, TrainingState, taken
 from skcb.exceptions import TrainingWarning
 
@@ -34,6 +33,8 @@ _SAMPLE_ROWS = 2
 
 class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     """What classifier and regressor share; see there for parameters and attributes."""
+
+    _predictor: Any = None
 
     @with_callbacks
     def fit(
@@ -129,7 +130,10 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     ) -> TrainingState:
         import keras
 
-        program = Program(model)
+        engine = _engine(routed.named["engine"])
+        verbose = _verbose(routed.fit.get("verbose", routed.named["verbose"]))
+        road = roads.choose(model, live, engine=engine, verbose=verbose)
+        self.engine_ = road.why
         train_rows = self._rows(train, routed.named.get("class_weight"))
         batch_size = _batch_size(
             "batch_size", routed.fit.get("batch_size", routed.named["batch_size"]), len(train_rows)
@@ -138,7 +142,6 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         schedule = routed.named["lr_schedule"]
         ours = schedule is not None and not is_keras(schedule, "LearningRateSchedule")
         shuffle = _boolean("shuffle", routed.named["shuffle"])
-        verbose = _verbose(routed.fit.get("verbose", routed.named["verbose"]))
         hooks = keras.callbacks.CallbackList(
             list(live.values()),
             add_history=True,
@@ -149,7 +152,9 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             model=model,
         )
         return TrainingState(
-            program=program,
+            model=model,
+            steps=road.steps,
+            by_batch=road.by_batch,
             callbacks=hooks,
             train=train_rows,
             watched=None if watched is None else self._rows(watched, None),
@@ -160,7 +165,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             validation_freq=routed.fit.get("validation_freq", 1),
             order=np.random.default_rng(order_seed) if shuffle else None,
             schedule=schedule if ours else None,
-            learning_rate=program.learning_rate(),
+            learning_rate=loop.learning_rate(model),
             min_lr=_monitors.lowest_rate(live),
             raise_on_nan=not _monitors.ends_on_nan(live),
         )
@@ -174,7 +179,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             next(steps)
             asked_to_stop = task.call_on_fit_task_end(
                 estimator=self,
-                reconstruction_attributes=lambda: {"model_": state.program.model},
+                reconstruction_attributes=lambda: {"model_": state.model},
             )
             state.stopped = state.stopped or asked_to_stop
         loop.finish(state)
@@ -188,7 +193,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             if self.n_iter_
             else 0
         )
-        self.model_ = state.program.model
+        self.model_ = state.model
+        self._predictor = None
 
     # -- what the call and the parameters say ----------------------------------------------
 
@@ -349,7 +355,11 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         options = self._predict_options(predict_params)
         X = validate_data(self, X, reset=False, allow_nd=True)
         batch_size = _batch_size("batch_size", options.pop("batch_size"), len(X))
-        return Program(self.model_).predict(model_input(X), batch_size, **options)
+        if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
+            return self.model_.predict(model_input(X), batch_size=batch_size, **options)
+        if self._predictor is None or self._predictor.model is not self.model_:
+            self._predictor = roads.for_prediction(self.model_)
+        return self._predictor.predict(model_input(X), batch_size)
 
     def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
         """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
@@ -368,6 +378,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_predictor", None)
         if "callbacks_" in state:
             state["callbacks_"] = _callbacks.detached(state["callbacks_"])
         return state
@@ -391,6 +402,12 @@ def _batch_size(name: str, value: Any, n: int) -> int:
         raise ValueError(
             f"`{name}` must be a positive integer, -1 (all rows) or None (32) but got {value!r}."
         ) from error
+
+
+def _engine(value: Any) -> str:
+    if value not in ("auto", "keras"):
+        raise ValueError(f"`engine` must be 'auto' or 'keras' but got {value!r}.")
+    return str(value)
 
 
 def _boolean(name: str, value: Any) -> bool:

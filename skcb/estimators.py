@@ -47,6 +47,9 @@ _PARAMETERS = """
 _MORE = """
     random_state : int, RandomState or None, default=None
         Seeds weights, order, dropout and split.
+    engine : {"auto", "keras"}, default="auto"
+        "auto" compiles a whole epoch where that gives Keras' own numbers; "keras" runs Keras' own
+        functions, batch by batch. ``engine_`` says which road was taken, and why.
     verbose : {0, 1, 2, "auto"}, default=0
         As in ``Model.fit``.
     **sk_params : object
@@ -68,6 +71,8 @@ _MORE = """
     best_epoch_ : int
         Index into ``history_`` by the monitor of the first EarlyStopping or ModelCheckpoint, else
         by ``val_loss``, else by ``loss``.
+    engine_ : str
+        How the epochs were run, and why.
     run_id_ : str
         This fit's place in what called it; ``{run}`` in a callback's path.
     n_features_in_ : int
@@ -138,6 +143,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         class_weight: Any = None,
         classes: Any = None,
         random_state: Any = None,
+        engine: str = "auto",
         verbose: Any = 0,
         **sk_params: Any,
     ) -> None:
@@ -154,6 +160,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         self.class_weight = class_weight
         self.classes = classes
         self.random_state = random_state
+        self.engine = engine
         self.verbose = verbose
         self._remember(sk_params)
 
@@ -241,6 +248,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         validation_split: Any = 0.0,
         shuffle: bool = True,
         random_state: Any = None,
+        engine: str = "auto",
         verbose: Any = 0,
         **sk_params: Any,
     ) -> None:
@@ -255,6 +263,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         self.validation_split = validation_split
         self.shuffle = shuffle
         self.random_state = random_state
+        self.engine = engine
         self.verbose = verbose
         self._remember(sk_params)
 

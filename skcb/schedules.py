@@ -123,7 +123,7 @@ class TimeBasedDecay(Schedule):
     --------
     >>> from skcb.schedules import TimeBasedDecay
     >>> TimeBasedDecay(decay=0.001).simulate(4, 0.1).round(6).tolist()
-    [0.1, 0.0999, 0.099701, 0.099403]
+    [0.1, 0.0999, 0.099701, 0.099402]
     """
 
     def __init__(self, decay: float = 0.01) -> None:

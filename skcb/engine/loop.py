@@ -2,13 +2,13 @@
 
 Owns the order of what happens in an epoch: learning rate, hooks, training, evaluation, history,
 the check for NaN. ``fit`` drains the generator; whoever wants folds in lock-step takes an epoch
-from each. Leaves arithmetic to ``program`` and the callbacks' own behaviour to Keras.
+from each. Leaves arithmetic to ``program``, ``steps`` and the callbacks' own behaviour to Keras.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
         The loss is not finite, and no TerminateOnNaN is there to deal with it.
     """
     if not state.begun:
-        state.program.model.stop_training = False
+        state.model.stop_training = False
         state.callbacks.on_train_begin()
         state.begun = True
     while state.epoch < state.epochs and not state.stopped:
@@ -41,22 +41,41 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
 
 def finish(state: TrainingState) -> None:
     """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called."""
-    model = state.program.model
+    model = state.model
     if state.epochs > state.initial_epoch:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     state.callbacks.on_train_end(state.logs)
+    state.steps.drop_rows()
+
+
+def learning_rate(model: Any) -> float:
+    """Return the learning rate of the last step that a model took."""
+    import keras
+
+    optimizer = model.optimizer
+    rate = optimizer.get_config()["learning_rate"]
+    if isinstance(rate, Mapping):
+        # A schedule object counts steps; the optimizer has counted the last one already.
+        schedule = keras.optimizers.schedules.deserialize(rate)
+        done = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        return float(keras.ops.convert_to_numpy(schedule(max(done - 1, 0))))
+    return float(rate)
 
 
 def _epoch(state: TrainingState) -> dict[str, float]:
-    program, epoch = state.program, state.epoch
-    program.model.reset_metrics()
+    steps, model, epoch = state.steps, state.model, state.epoch
+    model.reset_metrics()
     if state.schedule is not None:
-        program.set_learning_rate(_scheduled(state))
+        model.optimizer.learning_rate = _scheduled(state)
     state.callbacks.on_epoch_begin(epoch)
-    logs = program.train_epoch(state.train, _order(state), state.batch_size, state.callbacks)
-    rate = program.learning_rate()
+    logs = steps.train_epoch(
+        state.train, _order(state), state.batch_size, state.callbacks, by_batch=state.by_batch
+    )
+    rate = learning_rate(model)
     if state.watched is not None and _is_watched(epoch, state.validation_freq):
-        found = program.evaluate(state.watched, state.validation_batch_size, state.callbacks)
+        found = steps.evaluate(
+            state.watched, state.validation_batch_size, state.callbacks, by_batch=state.by_batch
+        )
         logs |= {f"val_{name}": value for name, value in found.items()}
         state.watched_epochs.append(epoch - state.initial_epoch)
     _refuse_nan(state, rate, logs)
@@ -64,7 +83,7 @@ def _epoch(state: TrainingState) -> dict[str, float]:
     _note_plateau(state, rate)
     state.logs = logs
     state.learning_rates.append(rate)
-    state.stopped = bool(program.model.stop_training)
+    state.stopped = bool(model.stop_training)
     state.epoch += 1
     return logs
 
@@ -95,7 +114,7 @@ def _note_plateau(state: TrainingState, before: float) -> None:
     """
     if state.schedule is None:
         return
-    after = state.program.learning_rate()
+    after = learning_rate(state.model)
     if after != before and before > 0.0:
         state.plateau_factor *= after / before
 

@@ -60,8 +60,12 @@ class TrainingState:
 
     Attributes
     ----------
-    program : Program
-        The functions that train, evaluate and predict, holding the model.
+    model : keras.Model
+        This fit's own.
+    steps : Bound or KerasSteps
+        What trains and evaluates it.
+    by_batch : bool
+        Whether a callback needs the batches.
     callbacks : keras.callbacks.CallbackList
         The live callbacks of this fit.
     train, watched : Rows or None
@@ -91,7 +95,9 @@ class TrainingState:
         Of the last epoch.
     """
 
-    program: Any
+    model: Any
+    steps: Any
+    by_batch: bool
     callbacks: Any
     train: Rows
     watched: Rows | None
@@ -119,5 +125,5 @@ class TrainingState:
     @property
     def history(self) -> dict[str, list[float]]:
         """Keras' history, with what callbacks logged, and ``learning_rate``."""
-        kept = {name: list(values) for name, values in self.program.model.history.history.items()}
+        kept = {name: list(values) for name, values in self.model.history.history.items()}
         return {**kept, "learning_rate": list(self.learning_rates)}

@@ -1,0 +1,103 @@
+"""Roads: how a fit's epochs are run, and why so.
+
+Owns the choice between a compiled call an epoch, the same program batch by batch, and Keras' own
+functions. Leaves the running to ``program`` and ``steps``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from skcb.engine import pool, program
+from skcb.engine.steps import KerasSteps
+
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+
+
+class Road(NamedTuple):
+    """What runs the epochs: ``steps``, whether batch by batch, and the reason in one line."""
+
+    steps: Any
+    by_batch: bool
+    why: str
+
+
+def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: Any = 0) -> Road:
+    """Choose the fastest road that gives Keras' own numbers.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled and built.
+    callbacks : mapping of str to keras.callbacks.Callback
+    engine : {"auto", "keras"}
+    verbose : int
+        A progress bar wants its batches.
+    """
+    reason = 'engine="keras"' if engine == "keras" else _needs_keras(model)
+    if reason is not None:
+        return Road(KerasSteps(model), True, f"keras: {reason}")
+    bound = program.Bound(model, pool.borrow)
+    for name, callback in callbacks.items():
+        hook = _batch_hook(callback)
+        if hook is not None:
+            return Road(bound, True, f"batch by batch: callback {name!r} has `{hook}`")
+    if verbose == 1:
+        return Road(bound, True, "batch by batch: verbose=1 shows them")
+    return Road(bound, False, "whole epochs: no callback needs batches")
+
+
+def for_prediction(model: Any) -> Any:
+    """Return what predicts with a trained model."""
+    if _needs_keras(model) is not None or not program.predicts_as_keras(model):
+        return KerasSteps(model)
+    return program.Bound(model, pool.borrow)
+
+
+def _needs_keras(model: Any) -> str | None:
+    """Say what a program cannot do faithfully, or None."""
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        return f"the backend is {keras.config.backend()}"
+    if model.run_eagerly or program.runs_eagerly():
+        return "the model runs eagerly"
+    if model.jit_compile:
+        return "jit_compile=True"
+    for name in ("make_train_function", "make_test_function", "fit", "evaluate"):
+        if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model):
+            return f"the model has a `{name}` of its own"
+    if type(model.distribute_strategy).__name__ != "_DefaultDistributionStrategy":
+        return "a distribution strategy"
+    return None
+
+
+def _batch_hook(callback: Any) -> str | None:
+    """Return the batch hook that a callback needs, or None."""
+    import keras
+
+    kinds = keras.callbacks
+    for name in _BATCH_HOOKS:
+        hook = getattr(callback, name)
+        hook = getattr(hook, "__func__", hook)
+        if hook is getattr(kinds.Callback, name):
+            continue
+        if hook is getattr(kinds.ModelCheckpoint, name) and callback.save_freq == "epoch":
+            continue
+        if hook is getattr(kinds.TensorBoard, name) and _counts_epochs(callback):
+            continue
+        return name
+    return None
+
+
+def _counts_epochs(board: Any) -> bool:
+    """Tell whether a TensorBoard writes by epoch and profiles nothing."""
+    return board.update_freq == "epoch" and not board.profile_batch

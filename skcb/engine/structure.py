@@ -1,0 +1,211 @@
+"""Structure: a description of a compiled model that is equal only where the arithmetic is.
+
+Owns the walk over a model, its optimizer, loss and metrics. What decides the trace of a step goes
+into the description: classes and their methods, settings, how layers are shared, shapes, dtypes
+and what is trainable. What a step reads from variables (weights, seeds, counts, learning rate)
+does not. Where anything is of the user's own making (a layer, a loss, a function), or is an object
+of a kind that is not known here, there is no description, and the model shares nothing: whatever
+such code reads could change between two fits without a sign. Leaves the use of it to ``pool``.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, np.dtype, enum.Enum)
+_CONTAINERS = ("keras", "tensorflow", "builtins", "collections")
+_MOST_BYTES = 1 << 20
+
+# Not part of the arithmetic: names, initializers (weights are read from variables), bookkeeping
+# of Keras and TensorFlow, and what is described on its own (graph, compile settings).
+_SKIPPED = frozenset(
+    """
+    name _name path _path _parent_path build quantize stop_training history
+    _tracker _tracked _lock _auto_config _call_signature _call_has_context_arg _call_context_args
+    call_signature_parameters _inbound_nodes _outbound_nodes _losses _loss_ids _losses_override
+    _metrics _build_shapes_dict _nodes _nodes_by_depth _operations _operations_by_depth _inputs
+    _inputs_struct _outputs _outputs_struct _input_tensor _functional _compile_config _compile_loss
+    _compile_metrics _compiled_trainable_state _loss_tracker optimizer loss train_function
+    test_function predict_function _distribute_strategy _distribution_strategy
+    _eval_epoch_iterator _trainable_variables_indices output_names input_names _initializer
+    _init_seed
+    """.split()
+)
+
+
+class _Unknown(Exception):
+    """Something that cannot be described."""
+
+
+def describe(model: Any) -> Hashable | None:
+    """Describe a compiled and built model, or return None where that cannot be done.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    hashable or None
+        Equal for two models only if one trace serves both.
+    """
+    import keras
+
+    walk = _Walk()
+    compiled = model._compile_config.config  # the objects; test_build.py notices if it goes
+    try:
+        return (
+            keras.config.backend(),
+            keras.config.floatx(),
+            keras.config.epsilon(),
+            keras.config.image_data_format(),
+            walk(model),
+            walk(model.optimizer),
+            walk({k: v for k, v in compiled.items() if k != "optimizer"}),
+            tuple(walk(v) for v in [*model.variables, *model.optimizer.variables]),
+            _names_of_outputs(model),
+        )
+    except _Unknown:
+        return None
+
+
+def _names_of_outputs(model: Any) -> Hashable:
+    """Return output names where they decide the names of logs."""
+    names = tuple(getattr(model, "output_names", None) or ())
+    return names if len(names) > 1 else None
+
+
+class _Walk:
+    """One walk over objects that refer to each other."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        self._classes: dict[type, Hashable] = {}
+        self._alive: list[Any] = []  # so that no id is used again during the walk
+
+    def __call__(self, value: Any) -> Hashable:
+        if isinstance(value, _PLAIN):
+            return (type(value), repr(value))
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
+            return _function(value)
+        if isinstance(value, np.ndarray):
+            return _array(value)
+        if id(value) in self._seen:
+            return ("seen", self._seen[id(value)])
+        self._seen[id(value)] = len(self._seen)
+        self._alive.append(value)
+        return self._container(value) or self._object(value)
+
+    def _container(self, value: Any) -> Hashable | None:
+        if type(value).__module__.partition(".")[0] not in _CONTAINERS:
+            return None
+        if isinstance(value, Mapping):
+            return ("dict", *((repr(k), self(v)) for k, v in value.items()))
+        if isinstance(value, list | tuple):
+            return ("list", *map(self, value))
+        if isinstance(value, set | frozenset):
+            return ("set", *sorted(map(repr, map(self, value))))
+        return None
+
+    def _object(self, value: Any) -> Hashable:
+        import keras
+
+        if isinstance(value, keras.Variable):
+            return self._variable(value)
+        described = self._class(type(value))
+        if isinstance(value, keras.KerasTensor):
+            return ("tensor", value.shape, value.dtype)
+        parts = tuple(
+            (name, self(part))
+            for name, part in sorted(vars(value).items(), key=_first)
+            if not _is_skipped(name)
+        )
+        if isinstance(value, keras.Model) and not isinstance(value, keras.Sequential):
+            return (described, parts, self._graph(value))
+        return (described, parts)
+
+    def _variable(self, variable: Any) -> Hashable:
+        return (
+            "variable",
+            tuple(variable.shape),
+            str(variable.dtype),
+            bool(variable.trainable),
+            self(variable.regularizer),
+            self(variable.constraint),
+            bool(getattr(variable, "overwrite_with_gradient", False)),
+            bool(getattr(variable, "autocast", True)),
+        )
+
+    def _class(self, cls: type) -> Hashable:
+        """Describe a class of Keras' by its methods, so that a replaced one is another class."""
+        if cls.__module__.partition(".")[0] != "keras":
+            raise _Unknown
+        if cls not in self._classes:
+            self._classes[cls] = (
+                cls,
+                *(
+                    part
+                    for base in cls.__mro__
+                    for part in vars(base).values()
+                    if isinstance(part, types.FunctionType | property | staticmethod | classmethod)
+                ),
+            )
+        return self._classes[cls]
+
+    def _graph(self, model: Any) -> Hashable:
+        """Describe how the layers of a functional model are connected, names left out."""
+        import keras
+
+        if type(model) is keras.Model or not hasattr(model, "operations"):
+            raise _Unknown  # a subclassed model: its `call` is the user's
+        order = {layer.name: i for i, layer in enumerate(model.operations)}
+        config = model.get_config()
+        nodes = [layer["inbound_nodes"] for layer in config["layers"]]
+        ends = [config["input_layers"], config["output_layers"]]
+        return (
+            tuple(self(layer) for layer in model.operations),
+            _plain([nodes, ends], order),
+        )
+
+
+def _first(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _is_skipped(name: str) -> bool:
+    return name in _SKIPPED or name.startswith("_self_") or name.endswith("_initializer")
+
+
+def _function(function: Any) -> Hashable:
+    """Describe a function of Keras' or TensorFlow's by what it is."""
+    if (function.__module__ or "").partition(".")[0] not in ("keras", "tensorflow"):
+        raise _Unknown
+    if getattr(function, "__closure__", None):
+        raise _Unknown
+    return ("function", function)
+
+
+def _array(array: np.ndarray) -> Hashable:
+    if array.dtype.hasobject or array.nbytes > _MOST_BYTES:
+        raise _Unknown
+    return ("array", array.shape, str(array.dtype), array.tobytes())
+
+
+def _plain(config: Any, order: Mapping[str, int]) -> Hashable:
+    """Turn a config into something hashable, layers by their place in place of their name."""
+    if isinstance(config, Mapping):
+        return ("dict", *((k, _plain(v, order)) for k, v in sorted(config.items(), key=_first)))
+    if isinstance(config, list | tuple):
+        return ("list", *(_plain(v, order) for v in config))
+    if isinstance(config, str) and config in order:
+        return ("layer", order[config])
+    if isinstance(config, _PLAIN):
+        return (type(config), repr(config))
+    raise _Unknown

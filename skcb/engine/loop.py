@@ -52,7 +52,7 @@ def learning_rate(model: Any) -> float:
     """Return the learning rate of the last step that a model took."""
     import keras
 
-    optimizer = model.optimizer
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     rate = optimizer.get_config()["learning_rate"]
     if isinstance(rate, Mapping):
         # A schedule object counts steps; the optimizer has counted the last one already.

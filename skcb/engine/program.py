@@ -188,8 +188,8 @@ class Bound:
     def _rows(self, rows: Any) -> Any:
         """Return the rows as tensors; they are converted once a fit."""
         if id(rows) not in self._tensors:
-            parts = (rows.x, rows.y) if rows.sample_weight is None else rows.batch(slice(None))
-            self._tensors[id(rows)] = (rows, tf.nest.map_structure(tf.constant, tuple(parts)))
+            tensors = tf.nest.map_structure(tf.constant, rows.batch(slice(None)))
+            self._tensors[id(rows)] = (rows, tensors)
         return self._tensors[id(rows)][1]
 
     def drop_rows(self) -> None:

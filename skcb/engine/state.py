@@ -33,9 +33,9 @@ class Rows:
         return len(first_array(self.x))
 
     def batch(self, rows: Any) -> tuple[Any, ...]:
-        """Return (x, y, sample_weight) of some rows, as ``train_step`` takes them."""
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return taken(self.x, rows), taken(self.y, rows), weight
+        """Return (x, y) or (x, y, sample_weight) of some rows, as ``train_step`` takes them."""
+        parts = (self.x, self.y, self.sample_weight)[: 2 if self.sample_weight is None else 3]
+        return tuple(taken(part, rows) for part in parts)
 
 
 def first_array(values: Any) -> Any:

@@ -33,7 +33,7 @@ _SKIPPED = frozenset(
     _compile_metrics _compiled_trainable_state _loss_tracker optimizer loss train_function
     test_function predict_function _distribute_strategy _distribution_strategy
     _eval_epoch_iterator _trainable_variables_indices output_names input_names _initializer
-    _init_seed
+    _init_seed _initial_seed
     """.split()
 )
 
@@ -97,6 +97,8 @@ class _Walk:
             return _function(value)
         if isinstance(value, np.ndarray):
             return _array(value)
+        if isinstance(value, types.ModuleType) and value.__name__.startswith("keras."):
+            return ("module", value.__name__)
         if id(value) in self._seen:
             return ("seen", self._seen[id(value)])
         self._seen[id(value)] = len(self._seen)
@@ -146,7 +148,7 @@ class _Walk:
     def _class(self, cls: type) -> Hashable:
         """Describe a class of Keras' by its methods, so that a replaced one is another class."""
         if cls.__module__.partition(".")[0] != "keras":
-            raise _Unknown
+            raise _Unknown(f"{cls.__module__}.{cls.__qualname__}")
         if cls not in self._classes:
             self._classes[cls] = (
                 cls,
@@ -164,7 +166,7 @@ class _Walk:
         import keras
 
         if type(model) is keras.Model or not hasattr(model, "operations"):
-            raise _Unknown  # a subclassed model: its `call` is the user's
+            raise _Unknown("a model with a `call` of its own")
         order = {layer.name: i for i, layer in enumerate(model.operations)}
         config = model.get_config()
         nodes = [layer["inbound_nodes"] for layer in config["layers"]]
@@ -186,15 +188,15 @@ def _is_skipped(name: str) -> bool:
 def _function(function: Any) -> Hashable:
     """Describe a function of Keras' or TensorFlow's by what it is."""
     if (function.__module__ or "").partition(".")[0] not in ("keras", "tensorflow"):
-        raise _Unknown
+        raise _Unknown(f"the function {function.__qualname__}")
     if getattr(function, "__closure__", None):
-        raise _Unknown
+        raise _Unknown(f"what {function.__qualname__} captures")
     return ("function", function)
 
 
 def _array(array: np.ndarray) -> Hashable:
     if array.dtype.hasobject or array.nbytes > _MOST_BYTES:
-        raise _Unknown
+        raise _Unknown("a large array")
     return ("array", array.shape, str(array.dtype), array.tobytes())
 
 
@@ -208,4 +210,4 @@ def _plain(config: Any, order: Mapping[str, int]) -> Hashable:
         return ("layer", order[config])
     if isinstance(config, _PLAIN):
         return (type(config), repr(config))
-    raise _Unknown
+    raise _Unknown(f"{config!r:.60}")

@@ -7,7 +7,6 @@ loads the initial variables and calls ``Model.fit`` once on exactly those batche
 import pickle
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -75,8 +74,8 @@ def main(jobs_file, out_file):
     with open(jobs_file, "rb") as file:
         directory, jobs = pickle.load(file)
     sys.path.insert(0, directory)
-    cases = __import__("zoo").CASES
-    out = {key: train(cases[key[0]], job) for key, job in jobs.items()}
+    find = __import__("twins").case_of
+    out = {key: train(find(key[0]), job) for key, job in jobs.items()}
     assert "skcb" not in sys.modules
     with open(out_file, "wb") as file:
         pickle.dump(out, file)

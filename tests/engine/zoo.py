@@ -130,16 +130,16 @@ LAYERS = {
 for _name, (_x, _shape, _layers) in LAYERS.items():
     CASES[_name] = Case(lambda s=_shape, b=_layers: compiled(b(), s), x=_x)
 
-O = keras.optimizers
+OPT = keras.optimizers
 OPTIMIZERS = {
-    "sgd": lambda: O.SGD(0.05, momentum=0.9, nesterov=True, global_clipnorm=0.5),
-    "adamw, ema": lambda: O.AdamW(0.01, use_ema=True, ema_momentum=0.9, weight_decay=0.01),
-    "rmsprop": lambda: O.RMSprop(0.01, rho=0.8, clipnorm=0.3),
-    "accumulation": lambda: O.Adam(0.01, gradient_accumulation_steps=2, clipvalue=0.1),
-    "schedule object": lambda: O.Adam(O.schedules.CosineDecay(0.05, 6)),
-    "lion": lambda: O.Lion(0.01),
-    "ftrl": lambda: O.Ftrl(0.05),
-    "loss scale": lambda: O.LossScaleOptimizer(O.SGD(0.05)),
+    "sgd": lambda: OPT.SGD(0.05, momentum=0.9, nesterov=True, global_clipnorm=0.5),
+    "adamw, ema": lambda: OPT.AdamW(0.01, use_ema=True, ema_momentum=0.9, weight_decay=0.01),
+    "rmsprop": lambda: OPT.RMSprop(0.01, rho=0.8, clipnorm=0.3),
+    "accumulation": lambda: OPT.Adam(0.01, gradient_accumulation_steps=2, clipvalue=0.1),
+    "schedule object": lambda: OPT.Adam(OPT.schedules.CosineDecay(0.05, 6)),
+    "lion": lambda: OPT.Lion(0.01),
+    "ftrl": lambda: OPT.Ftrl(0.05),
+    "loss scale": lambda: OPT.LossScaleOptimizer(OPT.SGD(0.05)),
 }
 for _name, _make in OPTIMIZERS.items():
     CASES[f"optimizer: {_name}"] = Case(lambda m=_make: mlp(m()))
@@ -149,7 +149,7 @@ CASES["sample weights"] = Case(lambda: mlp(weighted_metrics=["accuracy"]), weigh
 CASES["validation_freq"] = Case(mlp, validation_freq=2, epochs=4)
 CASES["one batch"] = Case(mlp, batch_size=100)
 CASES["early stopping"] = Case(
-    lambda: mlp(O.SGD(0.5)),
+    lambda: mlp(OPT.SGD(0.5)),
     epochs=8,
     callbacks=lambda: [
         keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True),

@@ -9,17 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skcb.engine.pool import clear_programs, engine_report
     from skcb.estimators import KerasClassifier, KerasRegressor
     from skcb.tunable import Tunable
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["KerasClassifier", "KerasRegressor", "Tunable", "__version__"]
+__all__ = [
+    "KerasClassifier",
+    "KerasRegressor",
+    "Tunable",
+    "__version__",
+    "clear_programs",
+    "engine_report",
+]
 
 _HOME = {
     "KerasClassifier": "skcb.estimators",
     "KerasRegressor": "skcb.estimators",
     "Tunable": "skcb.tunable",
+    "clear_programs": "skcb.engine.pool",
+    "engine_report": "skcb.engine.pool",
 }
 _MODULES = ("callbacks", "exceptions", "optuna", "schedules")
 

@@ -17,13 +17,13 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcb import _build, _callbacks, _monitors, _runs, _seeds, _validation, schedules
+from skcb import _build, _callbacks, _monitors, _parts, _runs, _seeds, _validation, schedules
 from skcb._data import Data, checked_weights, class_weights, model_input, some
 from skcb._names import FIT_NAMES, PREDICT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
-from skcb._routing import Routed, route
+from skcb._routing import Routed, refuse_unsupported, route
 from skcb._targets import Target
-from skcb.engine import loop, roads
+from skcb.engine import loop
 from skcb.engine.state import Rows, TrainingState, taken
 from skcb.exceptions import TrainingWarning
 
@@ -33,8 +33,6 @@ _SAMPLE_ROWS = 2
 
 class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     """What classifier and regressor share; see there for parameters and attributes."""
-
-    _predictor: Any = None
 
     @with_callbacks
     def fit(
@@ -115,7 +113,13 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         self._heads, self._logits = built.heads, built.logits
         scheduled = routed.named["lr_schedule"] is not None
         epochs = routed.named["epochs"]
-        _monitors.check(live, watched=watched is not None, epochs=epochs, scheduled=scheduled)
+        _monitors.check(
+            live,
+            watched=watched is not None,
+            epochs=epochs,
+            scheduled=scheduled,
+            by_steps=_parts.holds_schedule(built.model.optimizer),
+        )
         self.callbacks_ = live
         return self._state(routed, built.model, live, train, watched, seeds.order)
 
@@ -129,6 +133,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         order_seed: int,
     ) -> TrainingState:
         import keras
+
+        from skcb.engine import roads  # here, because TensorFlow loads with it
 
         engine = _engine(routed.named["engine"])
         verbose = _verbose(routed.fit.get("verbose", routed.named["verbose"]))
@@ -194,7 +200,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             else 0
         )
         self.model_ = state.model
-        self._predictor = None
+        self._predictor = _predictor(state.model, state.steps)
 
     # -- what the call and the parameters say ----------------------------------------------
 
@@ -209,6 +215,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             if name in routed.named:
                 routed.named[name] = value
                 routed.given.add(name)
+            else:
+                refuse_unsupported(name, value)
             routed.fit[name] = value
         for name in ("sample_weight", "validation_data"):
             if name in routed.fit:
@@ -318,6 +326,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         """Say which rows train and which are watched."""
         if brought is not None:
             return data, self._checked(*brought, reset=False)
+        if groups is not None and len(groups) != len(data.y):
+            raise ValueError(f"`groups` has {len(groups)} values for {len(data.y)} rows.")
         train, watched = _validation.split(
             routed.named["validation_split"],
             data.x,
@@ -357,13 +367,15 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         batch_size = _batch_size("batch_size", options.pop("batch_size"), len(X))
         if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
             return self.model_.predict(model_input(X), batch_size=batch_size, **options)
-        if self._predictor is None or self._predictor.model is not self.model_:
-            self._predictor = roads.for_prediction(self.model_)
-        return self._predictor.predict(model_input(X), batch_size)
+        predictor = self._predictor
+        if predictor.model is not self.model_:  # the user put another model in its place
+            predictor = _predictor(self.model_)
+        return predictor.predict(model_input(X), batch_size)
 
     def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
         """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
-        for name in predict_params:
+        for name, value in predict_params.items():
+            refuse_unsupported(name, value)
             if name not in PREDICT_NAMES:
                 raise TypeError(
                     f"predict() got an unexpected argument {name!r}. "
@@ -382,6 +394,23 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         if "callbacks_" in state:
             state["callbacks_"] = _callbacks.detached(state["callbacks_"])
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "model_" in state:
+            self._predictor = _predictor(self.model_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _predictor(model: Any, trained_by: Any = None) -> Any:
+    """Return what predicts with a trained model."""
+    from skcb.engine import roads  # here, because TensorFlow loads with it
+
+    return roads.for_prediction(model, trained_by)
 
 
 def _integer(name: str, value: Any, least: int) -> int:

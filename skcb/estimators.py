@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 
 from skcb._base import BaseKerasEstimator
 
@@ -209,6 +210,40 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
             _check_probabilities(each, sums=head.encoding != "indicator")
         return found
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **predict_params: Any) -> float:
+        """Return the accuracy: the share of rows whose labels are all predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels that are in ``classes_``.
+        sample_weight : array-like of shape (n_samples,), optional
+        **predict_params : object
+            Arguments of ``Model.predict``.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            A label that is not in ``classes_``.
+        """
+        predicted = self.predict(X, **predict_params)
+        self._target.encode(y, self._heads)  # for its errors: labels unseen, columns that differ
+        if isinstance(self.classes_, list):  # accuracy_score does not take several columns
+            right = (np.asarray(y) == predicted).all(axis=1)
+            return float(np.average(right, weights=sample_weight))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
 
 @_documented
 class KerasRegressor(RegressorMixin, BaseKerasEstimator):
@@ -282,7 +317,25 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
             One-dimensional where y was.
         """
         outputs = self._outputs(X, predict_params)
-        return self._target.predictions(outputs, self._heads)
+        return self._target.predictions(outputs, self._heads).astype(np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **predict_params: Any) -> float:
+        """Return the coefficient of determination, the mean over the columns of y.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+        **predict_params : object
+            Arguments of ``Model.predict``.
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X, **predict_params)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 
 def _check_probabilities(found: np.ndarray, *, sums: bool) -> None:

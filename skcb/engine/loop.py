@@ -64,7 +64,6 @@ def learning_rate(model: Any) -> float:
 
 def _epoch(state: TrainingState) -> dict[str, float]:
     steps, model, epoch = state.steps, state.model, state.epoch
-    model.reset_metrics()
     if state.schedule is not None:
         model.optimizer.learning_rate = _scheduled(state)
     state.callbacks.on_epoch_begin(epoch)

@@ -9,31 +9,68 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 from skcb.engine.program import Program
-from skcb.engine.structure import describe
+from skcb.engine.structure import NotDescribed, describe
 
 MOST_PROGRAMS = 64
 MOST_BYTES = 512 * 1024 * 1024
 
 _lock = threading.Lock()
 _programs: OrderedDict[Hashable, Program] = OrderedDict()
-_counts: Counter[str] = Counter()
+_alone: Counter[str] = Counter()
+_roads: Counter[str] = Counter()
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What the engine of this process has done since it was started or cleared.
+
+    Attributes
+    ----------
+    programs : int
+        Shared programs that are held now.
+    traces : dict of str to int
+        How often these traced a function, by kind: "train", "evaluate", "predict".
+    fits : int
+        Models that these programs have served.
+    alone : dict of str to int
+        Models that share nothing, by the reason.
+    roads : dict of str to int
+        Fits by the road that they took.
+    n_bytes : int
+        Estimate of the memory that the programs hold.
+    """
+
+    programs: int
+    traces: dict[str, int]
+    fits: int
+    alone: dict[str, int]
+    roads: dict[str, int]
+    n_bytes: int
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.programs} programs, {self.n_bytes / 2**20:.1f} MB, for {self.fits} models",
+            "traces: " + ", ".join(f"{n} {kind}" for kind, n in self.traces.items()),
+        ]
+        lines += [f"{n} fits by {road}" for road, n in self.roads.items()]
+        lines += [f"{n} models share nothing: {why}" for why, n in self.alone.items()]
+        return "\n".join(lines)
 
 
 def borrow(model: Any) -> Program:
     """Return the program for a model: one that others use too, or its own."""
-    key = describe(model)
+    try:
+        key = describe(model)
+    except NotDescribed as why:
+        with _lock:
+            _alone[str(why)] += 1
+        return Program()
     with _lock:
-        _counts["fits"] += 1
-        if key is None:
-            _counts["programs of their own"] += 1
-            return Program()
-        program = _programs.get(key)
-        if program is None:
-            _counts["programs shared"] += 1
-            program = _programs[key] = Program()
+        program = _programs.setdefault(key, Program())
         _programs.move_to_end(key)
     _shrink()
     return program
@@ -60,4 +97,39 @@ def clear_programs() -> None:
     """
     with _lock:
         _programs.clear()
-        _counts.clear()
+        _alone.clear()
+        _roads.clear()
+
+
+def note_road(road: str) -> None:
+    """Count a fit that took this road."""
+    with _lock:
+        _roads[road] += 1
+
+
+def engine_report() -> EngineReport:
+    """Report programs, traces, fits and roads of this process.
+
+    Returns
+    -------
+    EngineReport
+
+    Examples
+    --------
+    >>> import skcb
+    >>> skcb.clear_programs()
+    >>> skcb.engine_report().fits
+    0
+    """
+    with _lock:
+        programs = list(_programs.values())
+        alone, roads = dict(_alone), dict(_roads)
+    kinds = ("train", "evaluate", "predict")
+    return EngineReport(
+        programs=len(programs),
+        traces={kind: sum(p.n_traces[kind] for p in programs) for kind in kinds},
+        fits=sum(p.n_fits for p in programs),
+        alone=alone,
+        roads=roads,
+        n_bytes=sum(p.n_bytes for p in programs),
+    )

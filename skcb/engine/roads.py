@@ -43,22 +43,25 @@ def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: An
         A progress bar wants its batches.
     """
     reason = 'engine="keras"' if engine == "keras" else _needs_keras(model)
+    needs_batches = _needs_batches(callbacks, verbose)
     if reason is not None:
-        return Road(KerasSteps(model), True, f"keras: {reason}")
-    bound = program.Bound(model, pool.borrow)
-    for name, callback in callbacks.items():
-        hook = _batch_hook(callback)
-        if hook is not None:
-            return Road(bound, True, f"batch by batch: callback {name!r} has `{hook}`")
-    if verbose == 1:
-        return Road(bound, True, "batch by batch: verbose=1 shows them")
-    return Road(bound, False, "whole epochs: no callback needs batches")
+        road = Road(KerasSteps(model), True, f"keras: {reason}")
+    elif needs_batches is not None:
+        bound = program.Bound(model, pool.borrow)
+        road = Road(bound, True, f"batch by batch: {needs_batches}")
+    else:
+        bound = program.Bound(model, pool.borrow)
+        road = Road(bound, False, "whole epochs: no callback needs batches")
+    pool.note_road(road.why.partition(":")[0])
+    return road
 
 
-def for_prediction(model: Any) -> Any:
-    """Return what predicts with a trained model."""
+def for_prediction(model: Any, trained_by: Any = None) -> Any:
+    """Return what predicts with a trained model; what trained it, where that can."""
     if _needs_keras(model) is not None or not program.predicts_as_keras(model):
         return KerasSteps(model)
+    if isinstance(trained_by, program.Bound):
+        return trained_by
     return program.Bound(model, pool.borrow)
 
 
@@ -80,6 +83,15 @@ def _needs_keras(model: Any) -> str | None:
     return None
 
 
+def _needs_batches(callbacks: Mapping[str, Any], verbose: Any) -> str | None:
+    """Say what needs the batches, or None."""
+    for name, callback in callbacks.items():
+        hook = _batch_hook(callback)
+        if hook is not None:
+            return f"callback {name!r} has `{hook}`"
+    return "verbose=1 shows them" if verbose == 1 else None
+
+
 def _batch_hook(callback: Any) -> str | None:
     """Return the batch hook that a callback needs, or None."""
     import keras
@@ -90,7 +102,8 @@ def _batch_hook(callback: Any) -> str | None:
         hook = getattr(hook, "__func__", hook)
         if hook is getattr(kinds.Callback, name):
             continue
-        if hook is getattr(kinds.ModelCheckpoint, name) and callback.save_freq == "epoch":
+        saves = (kinds.ModelCheckpoint, kinds.BackupAndRestore)
+        if any(hook is getattr(kind, name) for kind in saves) and callback.save_freq == "epoch":
             continue
         if hook is getattr(kinds.TensorBoard, name) and _counts_epochs(callback):
             continue
@@ -99,5 +112,10 @@ def _batch_hook(callback: Any) -> str | None:
 
 
 def _counts_epochs(board: Any) -> bool:
-    """Tell whether a TensorBoard writes by epoch and profiles nothing."""
-    return board.update_freq == "epoch" and not board.profile_batch
+    """Tell whether a TensorBoard looks at epochs only: no batches written, nothing profiled.
+
+    Whether it was told to profile it keeps in ``_should_trace`` alone; test_roads.py notices if
+    that goes.
+    """
+    by_batch = board._should_trace or board.write_steps_per_second
+    return board.update_freq == "epoch" and not by_batch

@@ -50,6 +50,7 @@ class KerasSteps:
         del by_batch
         model = self.model
         model.make_train_function()
+        model.reset_metrics()
         logs: Any = {}
         for step, start in enumerate(range(0, len(order), batch_size)):
             callbacks.on_train_batch_begin(step)

@@ -38,12 +38,12 @@ _SKIPPED = frozenset(
 )
 
 
-class _Unknown(Exception):
-    """Something that cannot be described."""
+class NotDescribed(Exception):
+    """A model holds something that cannot be described; the message names it."""
 
 
-def describe(model: Any) -> Hashable | None:
-    """Describe a compiled and built model, or return None where that cannot be done.
+def describe(model: Any) -> Hashable:
+    """Describe a compiled and built model.
 
     Parameters
     ----------
@@ -51,27 +51,29 @@ def describe(model: Any) -> Hashable | None:
 
     Returns
     -------
-    hashable or None
+    hashable
         Equal for two models only if one trace serves both.
+
+    Raises
+    ------
+    NotDescribed
+        The model holds something whose behaviour could change without a sign.
     """
     import keras
 
     walk = _Walk()
     compiled = model._compile_config.config  # the objects; test_build.py notices if it goes
-    try:
-        return (
-            keras.config.backend(),
-            keras.config.floatx(),
-            keras.config.epsilon(),
-            keras.config.image_data_format(),
-            walk(model),
-            walk(model.optimizer),
-            walk({k: v for k, v in compiled.items() if k != "optimizer"}),
-            tuple(walk(v) for v in [*model.variables, *model.optimizer.variables]),
-            _names_of_outputs(model),
-        )
-    except _Unknown:
-        return None
+    return (
+        keras.config.backend(),
+        keras.config.floatx(),
+        keras.config.epsilon(),
+        keras.config.image_data_format(),
+        walk(model),
+        walk(model.optimizer),
+        walk({k: v for k, v in compiled.items() if k != "optimizer"}),
+        tuple(walk(v) for v in [*model.variables, *model.optimizer.variables]),
+        _names_of_outputs(model),
+    )
 
 
 def _names_of_outputs(model: Any) -> Hashable:
@@ -148,7 +150,7 @@ class _Walk:
     def _class(self, cls: type) -> Hashable:
         """Describe a class of Keras' by its methods, so that a replaced one is another class."""
         if cls.__module__.partition(".")[0] != "keras":
-            raise _Unknown(f"{cls.__module__}.{cls.__qualname__}")
+            raise NotDescribed(f"{cls.__module__}.{cls.__qualname__}")
         if cls not in self._classes:
             self._classes[cls] = (
                 cls,
@@ -166,7 +168,7 @@ class _Walk:
         import keras
 
         if type(model) is keras.Model or not hasattr(model, "operations"):
-            raise _Unknown("a model with a `call` of its own")
+            raise NotDescribed("a model with a `call` of its own")
         order = {layer.name: i for i, layer in enumerate(model.operations)}
         config = model.get_config()
         nodes = [layer["inbound_nodes"] for layer in config["layers"]]
@@ -188,15 +190,15 @@ def _is_skipped(name: str) -> bool:
 def _function(function: Any) -> Hashable:
     """Describe a function of Keras' or TensorFlow's by what it is."""
     if (function.__module__ or "").partition(".")[0] not in ("keras", "tensorflow"):
-        raise _Unknown(f"the function {function.__qualname__}")
+        raise NotDescribed(f"the function {function.__qualname__}")
     if getattr(function, "__closure__", None):
-        raise _Unknown(f"what {function.__qualname__} captures")
+        raise NotDescribed(f"what {function.__qualname__} captures")
     return ("function", function)
 
 
 def _array(array: np.ndarray) -> Hashable:
     if array.dtype.hasobject or array.nbytes > _MOST_BYTES:
-        raise _Unknown("a large array")
+        raise NotDescribed("a large array")
     return ("array", array.shape, str(array.dtype), array.tobytes())
 
 
@@ -210,4 +212,4 @@ def _plain(config: Any, order: Mapping[str, int]) -> Hashable:
         return ("layer", order[config])
     if isinstance(config, _PLAIN):
         return (type(config), repr(config))
-    raise _Unknown(f"{config!r:.60}")
+    raise NotDescribed(f"{config!r:.60}")

@@ -8,6 +8,8 @@ Leaves the running of hooks to ``engine.loop`` and the directory that belongs to
 from __future__ import annotations
 
 import copy
+import io
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,7 +33,7 @@ def names_of(callbacks: Any) -> list[str] | None:
         None where nothing can be said: no callbacks, or a value that ``fit`` will refuse.
     """
     try:
-        return [name for name, _ in _pairs(callbacks)] or None
+        return list(named(callbacks)) or None
     except (TypeError, ValueError):
         return None
 
@@ -52,15 +54,15 @@ def named(callbacks: Any) -> dict[str, Any]:
     pairs = _pairs(callbacks)
     names = [name for name, _ in pairs]
     for name in names:
+        if not isinstance(name, str) or not name or "__" in name or name.endswith("_"):
+            raise ValueError(
+                f"`callbacks` has a callback named {name!r}; a name must be a string, without a "
+                "double underscore and without one at its end."
+            )
         if names.count(name) > 1:
             raise ValueError(
                 f"`callbacks` has {names.count(name)} callbacks named {name!r}; each needs a name "
                 "of its own."
-            )
-        if not isinstance(name, str) or not name or "__" in name:
-            raise ValueError(
-                f"`callbacks` has a callback named {name!r}; a name must be a string without a "
-                "double underscore."
             )
     return dict(pairs)
 
@@ -87,8 +89,8 @@ def _pairs(callbacks: Any) -> list[tuple[str, Any]]:
 def _class_name(callback: Any) -> str:
     if isinstance(callback, str):
         return callback
-    if isinstance(callback, Tunable):
-        callback = callback.cls
+    if isinstance(callback, Tunable):  # around a class, or a function that makes one
+        return str(getattr(callback.cls, "__name__", "tunable"))
     cls = callback if isinstance(callback, type) else type(callback)
     if cls in (bool, int, float, complex, bytes, list, dict, set):
         raise not_a_callback("callbacks", callback)
@@ -141,9 +143,7 @@ def build(
     recipe = _as_recipe(callback, where)
     if recipe is None:
         live = _copy_instance(callback, settings, where)
-        path = _path_argument(type(live))
-        if path is not None:
-            setattr(live, path, place(getattr(live, path)))
+        _move(live, place)
         return live
     target = recipe.target()
     if isinstance(target, type) and not issubclass(target, keras.callbacks.Callback):
@@ -155,12 +155,28 @@ def build(
     live = recipe.build(settings, where=where)
     if not isinstance(live, keras.callbacks.Callback):
         raise not_a_callback(where, callback)
+    if path not in given:  # a default, or made up by a function or a subclass
+        _move(live, place)
     return live
 
 
-def _path_argument(cls: Any) -> str | None:
+def _path_argument(cls: Any) -> str:
+    """Return the argument that is a path; "" where there is none."""
     mro = getattr(cls, "__mro__", ())
-    return next((PATHS[base.__name__] for base in mro if base.__name__ in PATHS), None)
+    return next((PATHS[base.__name__] for base in mro if base.__name__ in PATHS), "")
+
+
+def _move(live: Any, place: Callable[[Any], str]) -> None:
+    """Put a callback's path in its place, and with it those that ``__init__`` made from it."""
+    path = getattr(live, _path_argument(type(live)), None)
+    if path is None:
+        return
+    old, new = os.fspath(path), place(path)
+    for name, value in list(vars(live).items()):
+        if isinstance(value, str | os.PathLike):
+            text = os.fspath(value)
+            if text == old or text.startswith(os.path.join(old, "")):
+                setattr(live, name, new + text[len(old) :])
 
 
 def _as_recipe(callback: Any, where: str) -> Recipe | None:
@@ -194,7 +210,7 @@ def _copy_instance(callback: Any, settings: Mapping[str, Any], where: str) -> An
             f"`{where}__{name}` cannot be set on an instance of {type(callback).__module__}.{cls}: "
             f"use `{recipe}`, whose arguments are parameters, or replace `{where}` whole."
         )
-    if callback.model is not None:
+    if getattr(callback, "model", None) is not None:
         raise ValueError(
             f"`{where}` is a {cls} that already holds a model: give a fresh instance, or a recipe."
         )
@@ -210,7 +226,8 @@ def _copy_instance(callback: Any, settings: Mapping[str, Any], where: str) -> An
 def not_a_callback(where: str, value: Any) -> TypeError:
     """Word the error for something that is no Keras callback."""
     hint = ""
-    if type(value).__module__.startswith("sklearn."):
+    cls = value if isinstance(value, type) else type(value)
+    if cls.__module__.startswith("sklearn."):
         hint = " scikit-learn's own callbacks go in `set_callbacks`."
     return TypeError(
         f"`{where}` must be a recipe of skcb.callbacks, a subclass of keras.callbacks.Callback, "
@@ -219,10 +236,13 @@ def not_a_callback(where: str, value: Any) -> TypeError:
 
 
 def detached(live: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy live callbacks without the model that they hold, for a pickle."""
+    """Copy live callbacks without the model and the files that they hold, for a pickle."""
     import keras
 
     copies = {name: copy.copy(callback) for name, callback in live.items()}
     for callback in copies.values():
         keras.callbacks.Callback.set_model(callback, None)
+        for name, value in list(vars(callback).items()):
+            if isinstance(value, io.IOBase):
+                setattr(callback, name, None)
     return copies

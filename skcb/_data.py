@@ -36,12 +36,12 @@ def model_input(x: Any) -> Any:
 
 
 def checked_weights(sample_weight: Any, n: int) -> np.ndarray | None:
-    """Check sample weights."""
+    """Check sample weights; one number weighs every row."""
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, numbers.Real):
-        return np.full(n, float(sample_weight))
     weight = np.asarray(sample_weight, dtype=float)
+    if isinstance(sample_weight, numbers.Real):
+        weight = np.full(n, float(sample_weight))
     if weight.ndim != 1:
         raise ValueError("Sample weights must be 1D array or scalar")
     if len(weight) != n:
@@ -56,14 +56,34 @@ def checked_weights(sample_weight: Any, n: int) -> np.ndarray | None:
 
 
 def class_weights(class_weight: Any, y: np.ndarray, classes: Any) -> np.ndarray:
-    """Turn class weights into sample weights."""
+    """Turn class weights into sample weights.
+
+    Parameters
+    ----------
+    class_weight : dict of label to float, or "balanced"
+        Labels that a dict does not name weigh 1.
+    y : ndarray
+        The rows' labels.
+    classes : ndarray, or list of ndarray for several heads
+        All labels that there are.
+    """
     if isinstance(class_weight, Mapping):
-        known = set(np.asarray(classes).tolist()) if not isinstance(classes, list) else set()
-        unknown = [label for label in class_weight if label not in known]
-        if unknown:
+        if isinstance(classes, list):
             raise ValueError(
-                f"`class_weight` names {unknown[0]!r}, which is no class of y: {sorted(known)}."
+                f"`class_weight={class_weight!r}` does not say which of {len(classes)} targets it "
+                "weighs: give 'balanced', or `sample_weight` to `fit`."
             )
+        known = np.asarray(classes).tolist()
+        for label, weight in class_weight.items():
+            if label not in known:
+                raise ValueError(
+                    f"`class_weight` names {label!r}, which is no class of y: {known}."
+                )
+            if not isinstance(weight, numbers.Real) or not 0 <= float(weight) < np.inf:
+                raise ValueError(
+                    f"`class_weight` of {label!r} must be a number of at least 0 but got "
+                    f"{weight!r}."
+                )
     elif class_weight != "balanced":
         raise ValueError(
             f"`class_weight` must be a dict of labels, 'balanced' or None but got {class_weight!r}."

@@ -112,7 +112,7 @@ def suggestion(name: str, legal: Iterable[str], *, shown_as: str = "{}") -> str:
     legal = sorted(legal)
     near = nearest(name, legal)
     if near is not None:
-        return f"Did you mean `{shown_as.format(near)}`?"
+        return f"Did you mean `{shown_as.replace('{}', near, 1)}`?"
     return f"Legal names: {', '.join(legal) or 'none'}."
 
 

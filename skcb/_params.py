@@ -27,10 +27,10 @@ from skcb.tunable import Recipe
 
 
 class Judges(NamedTuple):
-    """What decides whether a name could ever be legal."""
+    """What decides whether a name could ever be legal; by default nothing."""
 
-    build_fn: Any
-    callbacks: Any
+    build_fn: Any = NotImplemented
+    callbacks: Any = None
 
 
 class ParametersMixin(BaseEstimator):
@@ -88,14 +88,15 @@ class ParametersMixin(BaseEstimator):
         Raises
         ------
         ValueError
-            A name that no choice could make legal. Values are judged by ``fit``.
+            A name that no choice could make legal. Values are judged by ``fit``, and so are the
+            arguments of a ``build_fn`` and the names of ``callbacks`` that this call sets: they
+            are one choice of several where a search calls.
         """
         own = set(self._get_param_names())
         named = {name: value for name, value in params.items() if name in own}
         others = {name: value for name, value in params.items() if name not in own}
-        present = Judges(self.build_fn, self.callbacks)
-        future = present._replace(**{k: named[k] for k in Judges._fields if k in named})
-        self._refuse_unknown(others, [present, future])
+        kept = {k: getattr(self, k) for k in Judges._fields if k not in named}
+        self._refuse_unknown(others, [Judges(**kept)])
         for name, value in named.items():
             setattr(self, name, value)
         self._sk_params = {**self._sk_params, **others}
@@ -106,11 +107,13 @@ class ParametersMixin(BaseEstimator):
 
         A template model is passed on as it is: every fit copies it. The rest is cloned as
         scikit-learn does.
+
+        Raises
+        ------
+        TypeError
+            A parameter that cannot be copied.
         """
-        params = {
-            name: value if is_keras(value, "Model") else clone(value, safe=False)
-            for name, value in self.get_params(deep=False).items()
-        }
+        params = {k: _cloned(k, v) for k, v in self.get_params(deep=False).items()}
         own = set(self._get_param_names())
         new = type(self)(**{name: value for name, value in params.items() if name in own})
         new._sk_params = {name: value for name, value in params.items() if name not in own}
@@ -126,14 +129,14 @@ class ParametersMixin(BaseEstimator):
     def _build_accepts(self, build_fn: Any) -> Accepted:
         """Read what a build function takes by keyword."""
         if build_fn is None:
-            return accepted(self) if callable(self) else Accepted({})
+            return accepted(self) if callable(self) else Accepted({}, readable=False)
         if is_keras(build_fn, "Model"):
             return Accepted({})
         return accepted(build_fn) if callable(build_fn) else Accepted({}, readable=False)
 
     def _reachable(self) -> dict[str, Any]:
         """Return every name below the parameters that has a value to show."""
-        own, below = grouped(self._sk_params)
+        below = grouped(self._sk_params)[1]
         found: dict[str, Any] = {}
         for name, default in self._build_accepts(self.build_fn).defaults.items():
             if name not in BUILD_EXTRAS and default is not inspect.Parameter.empty:
@@ -142,12 +145,12 @@ class ParametersMixin(BaseEstimator):
         for name in ("optimizer", "loss", "lr_schedule"):
             found |= _listed(name, getattr(self, name, None))
         for name in _callbacks.names_of(self.callbacks) or []:
-            given = _callbacks.named(self.callbacks)[name]
-            found |= _listed(
-                f"callbacks__{name}", below.get("callbacks", {}).get(name, given), itself=True
-            )
-        for name, value in own.items():
-            found |= _listed(f"model__{name}", value)
+            if name not in below.get("callbacks", {}):
+                callback = _callbacks.named(self.callbacks)[name]
+                found |= {f"callbacks__{name}": callback, **_listed(f"callbacks__{name}", callback)}
+        for name, value in self._sk_params.items():
+            plain = "__" not in name and name not in KERAS_NAMES
+            found |= _listed(f"model__{name}" if plain else name, value)
         return found
 
     def _refuse_unknown(self, names: Iterable[str], judges: list[Judges]) -> None:
@@ -162,6 +165,8 @@ class ParametersMixin(BaseEstimator):
         """Say what makes a name illegal whatever else is set, or None."""
         head, delimiter, rest = name.partition("__")
         if delimiter:
+            if "" in name.split("__"):
+                return "a part of it is empty."
             if head not in PREFIXES:
                 return _unknown_prefix(head, rest, self._plain_names(judges))
             return _unknown_callback(rest, judges) if head == "callbacks" else None
@@ -197,12 +202,23 @@ def _unknown_callback(rest: str, judges: list[Judges]) -> str | None:
     return f"there is no callback named {name!r}. {suggestion(name, known, shown_as=shown_as)}"
 
 
-def _listed(prefix: str, value: Any, *, itself: bool = False) -> dict[str, Any]:
-    """List a value under its full name, and a recipe's arguments below it."""
-    found = {prefix: value} if itself else {}
-    if isinstance(value, Recipe):
-        found |= {f"{prefix}__{name}": v for name, v in value.get_params().items()}
-    return found
+def _listed(prefix: str, value: Any) -> dict[str, Any]:
+    """List a recipe's arguments under their full names."""
+    if not isinstance(value, Recipe):
+        return {}
+    return {f"{prefix}__{name}": v for name, v in value.get_params().items()}
+
+
+def _cloned(name: str, value: Any) -> Any:
+    if name == "build_fn" and is_keras(value, "Model"):
+        return value
+    try:
+        return clone(value, safe=False)
+    except Exception as error:
+        raise TypeError(
+            f"`{name}={value!r:.80}` cannot be cloned: {error}. Where an object cannot be copied, "
+            "give a recipe (`skcb.Tunable(cls, ...)`), which makes it in `fit`."
+        ) from error
 
 
 def _merged_signature(cls: type) -> inspect.Signature:

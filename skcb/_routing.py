@@ -13,14 +13,18 @@ from typing import Any
 from skcb._names import (
     COMPILE_NAMES,
     FIT_NAMES,
+    KERAS_NAMES,
     PREDICT_NAMES,
     PREFIXES,
     Accepted,
     grouped,
+    suggestion,
 )
 from skcb.tunable import same
 
+_ARGUMENTS = {"fit": FIT_NAMES, "predict": PREDICT_NAMES, "compile": COMPILE_NAMES}
 _UNSUPPORTED = {
+    "class_weight": "classes have weights in a classifier; give `sample_weight` to `fit`",
     "steps_per_epoch": "an epoch is all training rows; choose `batch_size` and `epochs`",
     "validation_steps": "all watched rows are evaluated; choose `validation_split`",
     "steps": "all rows are predicted; choose `predict__batch_size`",
@@ -80,7 +84,8 @@ def route(
     Raises
     ------
     ValueError
-        One thing given twice with different values, or a Keras argument that skcb replaces.
+        One thing given twice with different values, an argument that Keras does not have, or one
+        that skcb replaces.
     TypeError
         A value for ``sk_params`` itself.
     """
@@ -104,8 +109,9 @@ def _canonical(
     spelled = {name: name for name in given}
     found: dict[str, Any] = {}
     for name, value in overlay.items():
+        _refuse_unknown(name, value)
         key = _one_spelling(name, named, build)
-        if key in values and not same(values[key], value):
+        if key in values and spelled[key] != name and not same(values[key], value):
             raise ValueError(
                 f"`{spelled[key]}={values[key]!r}` and `{name}={value!r}` are two spellings of one "
                 "parameter with different values; give one of them."
@@ -115,16 +121,25 @@ def _canonical(
     return found
 
 
+def _refuse_unknown(name: str, value: Any) -> None:
+    """Refuse what ``Model.fit``, ``predict`` and ``compile`` do not take."""
+    head, _, rest = name.partition("__")
+    part, nested, _ = rest.partition("__")
+    legal = _ARGUMENTS.get(head)
+    if not rest or legal is None:
+        return
+    if part not in legal:
+        hint = suggestion(part, legal, shown_as=head + "__{}")
+        raise ValueError(f"`{name}={value!r}`: Model.{head} has no argument `{part}`. {hint}")
+    if nested and (head == "predict" or part not in PREFIXES):
+        raise ValueError(f"`{name}={value!r}`: `{head}__{part}` has no settings.")
+
+
 def _one_spelling(name: str, named: Mapping[str, Any], build: Accepted) -> str:
     head, delimiter, rest = name.partition("__")
     part = rest.partition("__")[0]
     if not delimiter:
-        belongs_to_build = name in build.defaults or name not in (
-            *named,
-            *FIT_NAMES,
-            *PREDICT_NAMES,
-            *COMPILE_NAMES,
-        )
+        belongs_to_build = name in build.defaults or name not in KERAS_NAMES
         return f"model__{name}" if belongs_to_build and name not in named else name
     if head == "compile" or (head == "fit" and (part not in _BOTH or part == "callbacks")):
         return rest
@@ -145,19 +160,20 @@ def _send(routed: Routed, name: str, value: Any) -> None:
 
 
 def _send_plain(routed: Routed, name: str, value: Any) -> None:
-    if name in _UNSUPPORTED and value is not None:
-        raise ValueError(f"`{name}={value!r}` is not taken: {_UNSUPPORTED[name]}.")
     if name in routed.named:
         routed.named[name] = value
         routed.given.add(name)
         return
-    for names, target in (
-        (FIT_NAMES, routed.fit),
-        (PREDICT_NAMES, routed.predict),
-        (COMPILE_NAMES, routed.compile),
-    ):
+    refuse_unsupported(name, value)
+    for head, names in _ARGUMENTS.items():
         if name in names:
-            target[name] = value
+            getattr(routed, head)[name] = value
+
+
+def refuse_unsupported(name: str, value: Any) -> None:
+    """Refuse an argument of Keras' that skcb replaces by another."""
+    if name in _UNSUPPORTED and value is not None:
+        raise ValueError(f"`{name}={value!r}` is not taken: {_UNSUPPORTED[name]}.")
 
 
 def build_arguments(
@@ -169,7 +185,7 @@ def build_arguments(
     -------
     values : dict
         Its arguments as the user gave them: ``sk_params``, named parameters that stand in its
-        signature and were given, and of ``extras`` what its signature names.
+        signature and were given, and of ``extras`` what its signature names and nobody gave.
     below : dict of dict
         Settings that reach into an argument (``model__regularizer__l2``).
     """
@@ -180,4 +196,4 @@ def build_arguments(
         if name in routed.given and name != "build_fn"
     }
     wanted = {name: value for name, value in extras.items() if name in build.defaults}
-    return {**named, **own, **wanted}, below
+    return {**wanted, **named, **own}, below

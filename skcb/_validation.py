@@ -54,15 +54,18 @@ def split(
     Raises
     ------
     ValueError
-        A share outside [0, 1), or a split that leaves no row on one side.
+        A share outside [0, 1), a split that leaves no row on one side, or one whose sides share
+        a row.
     TypeError
         Neither a share nor a splitter.
     """
     n = len(y)
     if validation_split is None:
         return np.arange(n), None
-    if callable(getattr(validation_split, "split", None)) and not isinstance(validation_split, str):
-        train, watched = next(iter(validation_split.split(X, y, groups)))
+    if callable(getattr(validation_split, "split", None)) and not isinstance(
+        validation_split, str | type
+    ):
+        train, watched = next(iter(validation_split.split(X, y, groups)), ([], []))
         return _both_sides(np.sort(train), np.sort(watched), validation_split)
     share = _share(validation_split)
     if share == 0.0:
@@ -93,6 +96,11 @@ def _both_sides(train: Any, watched: Any, validation_split: Any) -> tuple[Any, A
                 f"`validation_split={validation_split!r}` leaves no rows to {side}: "
                 f"{len(train)} train and {len(watched)} are watched."
             )
+    both = np.intersect1d(train, watched)
+    if len(both) > 0:
+        raise ValueError(
+            f"`validation_split={validation_split!r}` lets row {both[0]} both train and be watched."
+        )
     return train, watched
 
 
@@ -102,7 +110,7 @@ def _shuffled(n: int, n_watched: int, seed: int) -> np.ndarray:
 
 
 def _stratified(y: Any, n_watched: int, seed: int) -> np.ndarray:
-    """Return rows to watch with the shares of the classes; rare classes train."""
+    """Return rows to watch with the shares of the classes; every class has rows that train."""
     y = np.asarray(y)
     if type_of_target(y) not in ("binary", "multiclass"):
         return _shuffled(len(y), n_watched, seed)
@@ -118,11 +126,15 @@ def _stratified(y: Any, n_watched: int, seed: int) -> np.ndarray:
         )
     rows = np.flatnonzero(~rare[codes])
     n_classes = len(labels) - rare.sum()
-    if n_watched < n_classes or len(rows) - n_watched < n_classes:
-        # Too few rows on one side for each class to have one: no stratified split exists.
-        return rows[_shuffled(len(rows), min(n_watched, len(rows) - 1), seed)]
-    rule = StratifiedShuffleSplit(n_splits=1, test_size=n_watched, random_state=seed)
-    return np.asarray(rows[next(rule.split(rows, codes[rows]))[1]])
+    if n_classes <= n_watched <= len(rows) - n_classes:
+        rule = StratifiedShuffleSplit(n_splits=1, test_size=n_watched, random_state=seed)
+        train, watched = next(rule.split(rows, codes[rows]))
+        if len(np.unique(codes[rows[train]])) == n_classes:
+            return np.asarray(rows[watched])
+    # No stratified split leaves each class rows that train: one of each stays, the rest is mixed.
+    order = np.random.RandomState(seed).permutation(rows)
+    staying = np.unique(codes[order], return_index=True)[1]
+    return np.delete(order, staying)[:n_watched]
 
 
 def given(
@@ -140,15 +152,21 @@ def given(
         Half of a pair, both forms at once, or a tuple of another length.
     """
     if validation_data is not None:
-        if X_val is not None or y_val is not None:
-            raise ValueError("Give either `X_val` and `y_val` or `validation_data`, not both.")
+        if not (X_val is None and y_val is None and sample_weight_val is None):
+            raise ValueError(
+                "Give either `X_val`, `y_val` and `sample_weight_val` or `validation_data`, not "
+                "both."
+            )
         if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+            length = f" of {len(validation_data)}" if hasattr(validation_data, "__len__") else ""
             raise ValueError(
                 "`validation_data` must be (X, y) or (X, y, sample_weight) but got "
-                f"{type(validation_data).__name__}."
+                f"{type(validation_data).__name__}{length}."
             )
         return (*validation_data, None)[:3]
     if (X_val is None) != (y_val is None):
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"`X_val` and `y_val` go together, but `{missing}` is missing.")
+    if X_val is None and sample_weight_val is not None:
+        raise ValueError("`sample_weight_val` weighs `X_val` and `y_val`, which are missing.")
     return None if X_val is None else (X_val, y_val, sample_weight_val)

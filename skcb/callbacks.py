@@ -6,10 +6,11 @@ Owns one recipe a class. Leaves names, building and what else a user may give as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from skcb.tunable import Recipe
+from skcb._names import accepted
+from skcb.tunable import Recipe, construct, same
 
 __all__ = [
     "CSVLogger",
@@ -29,6 +30,16 @@ class CallbackRecipe(Recipe):
         import keras
 
         return getattr(keras.callbacks, type(self).__name__)
+
+    def build(self, settings: Mapping[str, Any] | None = None, *, where: str = "") -> Any:
+        """Build Keras' callback; see :meth:`skcb.tunable.Recipe.build`.
+
+        Only what differs from the default is passed, so that an argument which the installed
+        Keras does not have yet is missed only where it was given.
+        """
+        defaults = accepted(type(self)).defaults
+        given = {n: v for n, v in self.arguments().items() if not same(v, defaults[n])}
+        return construct(self.target(), given, settings or {}, where=where)
 
 
 class EarlyStopping(CallbackRecipe):

@@ -7,6 +7,7 @@ setting the optimizer, and combining with ReduceLROnPlateau, to ``engine.loop``.
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from skcb._names import accepted, suggestion
+from skcb._names import is_keras, suggestion
 from skcb.tunable import Recipe, Tunable
 
 __all__ = ["CosineDecay", "ExponentialDecay", "Schedule", "StepDecay", "TimeBasedDecay"]
@@ -72,13 +73,13 @@ class Schedule(Recipe):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raise ValueError where an argument is out of range."""
-        raise NotImplementedError
+        """Raise ValueError where an argument is out of range; here all are welcome."""
 
     def _between(self, name: str, low: float, high: float, *, open_low: bool = False) -> None:
         value = getattr(self, name)
-        fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not fits or not (low < value <= high or (value == low and not open_low)):
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        inside = number and low <= value <= high and not math.isinf(value)
+        if not inside or (open_low and value == low):
             left = "(" if open_low else "["
             right = "inf)" if high == math.inf else f"{high:g}]"
             raise ValueError(
@@ -88,24 +89,29 @@ class Schedule(Recipe):
 
     def _check_horizon(self, name: str) -> None:
         value = getattr(self, name)
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not (whole and value >= 1) and not (isinstance(value, float) and 0.0 < value <= 1.0):
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        whole = isinstance(value, numbers.Integral)
+        if not number or not (value >= 1 if whole else 0.0 < value <= 1.0):
             raise ValueError(
                 f"`lr_schedule__{name}` of {type(self).__name__} must be a number of epochs (an "
                 "integer of at least 1) or a fraction of training (a float in (0, 1]) but got "
                 f"{value!r}."
             )
 
-    def _in_epochs(self, name: str, epochs: int | None) -> float:
+    def _progress(self, name: str, epoch: int, epochs: int | None, *, ahead: int = 0) -> float:
+        """Return how many horizons have passed at an epoch, or so many epochs ahead of it.
+
+        Where the horizon is a fraction of training, the value of the last epoch holds beyond it.
+        """
         value = getattr(self, name)
         if isinstance(value, numbers.Integral):
-            return float(value)
+            return (epoch + ahead) / int(value)
         if epochs is None:
             raise ValueError(
                 f"{type(self).__name__}({name}={value!r}) is a fraction of training, so it needs "
                 "`epochs`: schedule(epoch, lr, epochs)."
             )
-        return float(value * epochs)
+        return float((min(epoch, epochs - 1) + ahead) / (float(value) * epochs))
 
 
 class TimeBasedDecay(Schedule):
@@ -165,9 +171,8 @@ class StepDecay(Schedule):
 
     def value(self, epoch: int, lr: float, epochs: int | None) -> float:
         """Return lr after the drops so far."""
-        return float(
-            lr * self.drop ** math.floor((1 + epoch) / self._in_epochs("epochs_drop", epochs))
-        )
+        drops = _whole(self._progress("epochs_drop", epoch, epochs, ahead=1))
+        return float(lr * self.drop**drops)
 
     def check(self) -> None:
         """Raise ValueError where an argument is out of range."""
@@ -206,8 +211,8 @@ class ExponentialDecay(Schedule):
 
     def value(self, epoch: int, lr: float, epochs: int | None) -> float:
         """Return lr times the rate to the power of the progress."""
-        power = epoch / self._in_epochs("decay_epochs", epochs)
-        return float(lr * self.decay_rate ** (math.floor(power) if self.staircase else power))
+        power = self._progress("decay_epochs", epoch, epochs)
+        return float(lr * self.decay_rate ** (_whole(power) if self.staircase else power))
 
     def check(self) -> None:
         """Raise ValueError where an argument is out of range."""
@@ -243,7 +248,7 @@ class CosineDecay(Schedule):
 
     def value(self, epoch: int, lr: float, epochs: int | None) -> float:
         """Return lr on the cosine."""
-        progress = min(epoch / self._in_epochs("decay_epochs", epochs), 1.0)
+        progress = min(self._progress("decay_epochs", epoch, epochs), 1.0)
         cosine = (1.0 + math.cos(math.pi * progress)) / 2.0
         return float(lr * ((1.0 - self.alpha) * cosine + self.alpha))
 
@@ -251,6 +256,11 @@ class CosineDecay(Schedule):
         """Raise ValueError where an argument is out of range."""
         self._between("alpha", 0.0, 1.0)
         self._check_horizon("decay_epochs")
+
+
+def _whole(progress: float) -> int:
+    """Round down; a fraction of training may miss a whole number (0.07 × 100 > 7)."""
+    return math.floor(progress + 1e-9)
 
 
 RateOfEpoch = Callable[[int, float, int], float]
@@ -291,7 +301,8 @@ def resolve(lr_schedule: Any, settings: dict[str, Any]) -> Any:
     live = recipe.build(settings, where="lr_schedule")
     if isinstance(live, Schedule):
         live.check()
-    return live
+        return live
+    return _of_function(live) if callable(live) else _refuse(lr_schedule)
 
 
 def _as_recipe(lr_schedule: Any) -> Recipe | None:
@@ -313,9 +324,9 @@ def _by_name(name: str) -> type:
 
 def _of_function(function: Callable[..., Any]) -> Any:
     """Wrap a function of the user's; a Keras schedule object is passed on as it is."""
-    if hasattr(function, "get_config"):
+    if is_keras(function, "LearningRateSchedule"):
         return function
-    takes_rate = len(accepted(function).required) > 1 or "lr" in accepted(function).defaults
+    takes_rate = _takes_rate(function)
 
     def rate(epoch: int, lr: float, epochs: int) -> float:
         value = function(epoch, lr) if takes_rate else function(epoch)
@@ -327,6 +338,17 @@ def _of_function(function: Callable[..., Any]) -> Any:
         return float(value)
 
     return rate
+
+
+def _takes_rate(function: Callable[..., Any]) -> bool:
+    """Tell ``(epoch, lr)`` from ``epoch``: two arguments without default, or one named lr."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p for p in parameters if p.kind in positional and p.default is p.empty]
+    return len(needed) > 1 or any(p.name == "lr" for p in parameters)
 
 
 def _refuse(value: Any) -> Any:

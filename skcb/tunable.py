@@ -8,6 +8,8 @@ which names exist to ``_names`` and which recipes there are to ``callbacks`` and
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import reprlib
 from collections.abc import Mapping
 from typing import Any, Self
@@ -50,12 +52,15 @@ class Recipe(BaseEstimator):
         Returns
         -------
         object
-            An instance of :meth:`target`, shared with nobody.
+            An instance of :meth:`target`; neither it nor what it was made from is shared with
+            another build.
 
         Raises
         ------
         ValueError
-            A setting that the class does not take.
+            An argument or setting that the class does not take.
+        TypeError
+            An argument that cannot be copied.
         """
         return construct(self.target(), self.arguments(), settings or {}, where=where)
 
@@ -140,7 +145,9 @@ class Tunable(Recipe):
         return type(self)(self.cls, **{k: clone(v, safe=False) for k, v in self.params.items()})
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and self.cls is getattr(other, "cls", None)
+        if isinstance(other, Tunable) and self.cls is not other.cls:
+            return False
+        return super().__eq__(other)
 
     def __hash__(self) -> int:
         return hash((super().__hash__(), self.cls))
@@ -157,30 +164,36 @@ def construct(
     """Call a class with its arguments, the settings on top, recipes among them built first."""
     own, below = grouped(settings)
     legal = legal_names(cls)
-    for name in [*own, *below]:
-        if not legal.takes(name):
-            raise unknown_setting(where, name, own.get(name, below.get(name)), cls, legal)
+    _refuse_unknown({**arguments, **settings}, where, cls, legal)
     merged = {**arguments, **own}
-    parts = {
-        name: built(value, below.get(name, {}), where=_join(where, name))
-        for name, value in merged.items()
-    }
     for name in below.keys() - merged.keys():
-        parts[name] = built(legal.defaults.get(name), below[name], where=_join(where, name))
-    return cls(**parts)
+        default = legal.defaults.get(name, inspect.Parameter.empty)
+        if default is inspect.Parameter.empty:
+            raise ValueError(
+                f"`{_join(where, name)}__{next(iter(below[name]))}` cannot be set: "
+                f"`{_join(where, name)}` was not given."
+            )
+        merged[name] = default
+    return cls(**{n: built(v, below.get(n, {}), where=_join(where, n)) for n, v in merged.items()})
 
 
 def built(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
-    """Build what is a recipe, copy with settings what can be copied, and pass on the rest."""
+    """Build what is a recipe, and copy the rest, with settings where it can have some."""
     if isinstance(value, Recipe):
         return value.build(settings, where=where)
     if settings and value is not None:  # None: switched off, its settings are kept and ignored
         return copied(value, settings, where=where)
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+    if type(value) in (list, tuple):
         return type(value)(built(v, {}, where=where) for v in value)
     if type(value) is dict:
         return {k: built(v, {}, where=where) for k, v in value.items()}
-    return value
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        raise TypeError(
+            f"`{where}` is {value!r:.80}, which cannot be copied ({error}), and every fit needs "
+            "its own: use skcb.Tunable(...) around what makes it."
+        ) from error
 
 
 def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
@@ -194,16 +207,15 @@ def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
     if not (hasattr(value, "get_config") and hasattr(type(value), "from_config")):
         if not settings:
             return copy.deepcopy(value)
+        kind = value if isinstance(value, type) else type(value)
         raise ValueError(
             f"`{_join(where, next(iter(settings)))}` cannot be set: `{where}` is {value!r}, which "
-            f"has no settings that can be changed. Use skcb.Tunable({type(value).__name__}, ...)."
+            f"has no settings that can be changed. Use skcb.Tunable({kind.__name__}, ...)."
         )
     own, below = grouped(settings)
     config = value.get_config()
     legal = Accepted(dict.fromkeys([*config, *legal_names(type(value)).defaults]))
-    for name in [*own, *below]:
-        if not legal.takes(name):
-            raise unknown_setting(where, name, settings.get(name), type(value), legal)
+    _refuse_unknown(settings, where, type(value), legal)
     for name, deeper in below.items():
         own[name] = copied(getattr(value, name, None), deeper, where=_join(where, name))
     return type(value).from_config({**config, **own})
@@ -221,15 +233,22 @@ def legal_names(cls: Any) -> Accepted:
     return found
 
 
+def _refuse_unknown(settings: Mapping[str, Any], where: str, cls: Any, legal: Accepted) -> None:
+    for name, value in settings.items():
+        if not legal.takes(name.partition("__")[0]):
+            raise unknown_setting(where, name, value, cls, legal)
+
+
 def unknown_setting(
     where: str, name: str, value: Any, cls: Any, legal: Accepted, kinds: bool = True
 ) -> ValueError:
-    """Word the error for a setting that the present object lacks."""
+    """Word the error for a setting (``a``, or ``a__b``) that the present object lacks."""
     owner = getattr(cls, "__name__", repr(cls))
     prefix = f"{where}__" if where else ""
+    head, delimiter, rest = name.partition("__")
     text = (
-        f"`{prefix}{name}={reprlib.repr(value)}`: {owner} has no parameter `{name}`. "
-        + suggestion(name, legal.defaults, shown_as=prefix + "{}")
+        f"`{prefix}{name}={reprlib.repr(value)}`: {owner} has no parameter `{head}`. "
+        + suggestion(head, legal.defaults, shown_as=prefix + "{}" + delimiter + rest)
     )
     if kinds:
         text += (
@@ -249,6 +268,8 @@ def same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, functools.partial):
+        return all(map(same, (a.func, a.args, a.keywords), (b.func, b.args, b.keywords)))
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
     if isinstance(a, float) and a != a:

@@ -31,10 +31,7 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
     NonFiniteLoss
         The loss is not finite, and no TerminateOnNaN is there to deal with it.
     """
-    if not state.begun:
-        state.model.stop_training = False
-        state.callbacks.on_train_begin()
-        state.begun = True
+    _begin(state)
     while state.epoch < state.epochs and not state.stopped:
         yield _epoch(state)
 
@@ -42,10 +39,18 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
 def finish(state: TrainingState) -> None:
     """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called."""
     model = state.model
+    _begin(state)  # of a fit of no epochs
     if state.epochs > state.initial_epoch:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     state.callbacks.on_train_end(state.logs)
     state.steps.drop_rows()
+
+
+def _begin(state: TrainingState) -> None:
+    if not state.begun:
+        state.model.stop_training = False
+        state.callbacks.on_train_begin()
+        state.begun = True
 
 
 def learning_rate(model: Any) -> float:

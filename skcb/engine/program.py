@@ -22,12 +22,14 @@ from skcb._seeds import BUILDING
 class Traced(NamedTuple):
     """One concrete function and where its captured variables stand in a model.
 
+    ``inner`` are the functions that it calls, which live only as long as they are held.
     ``places`` is None where it captured something that is no variable of the model; then it
     computes with that very model only. ``n_bytes`` estimates the memory that it holds: its graph,
     and the variables of the model that it was traced with.
     """
 
     function: Any
+    inner: list[Any]
     places: list[int] | None
     n_bytes: int
 
@@ -237,29 +239,30 @@ def _as_number(value: Any) -> Any:
 def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
     """Trace a function for rows like these, and find its variables among the model's."""
     rows = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), data)
-    order, size = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
-    first = tf.TensorSpec([], tf.bool)
+    inner: list[Any] = []
     if kind == "predict":
-        concrete = _concrete(tf.function(model.predict_step, autograph=False), rows)
+        concrete = _concrete(model.predict_step, *rows)
     else:
         step = model.train_step if kind == "train" else model.test_step
-        own = _is_keras_own(model, step.__name__)
-        loop = _loop_over_batches(model, step, None if own else _logs_of(step, rows))
-        concrete = _concrete(tf.function(loop, autograph=False), rows, order, size, first)
+        carries = not _is_keras_own(model, step.__name__)
+        concrete, inner = _trace_epoch(model, step, rows, slots, carries=carries)
     handles = {id(variable.handle): place for place, variable in enumerate(slots)}
     places = [handles.get(id(captured)) for captured in concrete.captured_inputs]
-    n_bytes = len(concrete.graph.get_operations()) * _BYTES_AN_OPERATION
+    operations = sum(len(f.graph.get_operations()) for f in [concrete, *inner])
+    n_bytes = operations * _BYTES_AN_OPERATION
     n_bytes += sum(v.shape.num_elements() * v.dtype.size for v in slots)
     if any(place is None for place in places):
-        return Traced(concrete, None, n_bytes)
-    return Traced(concrete, [place for place in places if place is not None], n_bytes)
+        return Traced(concrete, inner, None, n_bytes)
+    return Traced(concrete, inner, [place for place in places if place is not None], n_bytes)
 
 
 _BYTES_AN_OPERATION = 4096
 
 
-def _concrete(function: Any, *specs: Any) -> Any:
-    return function.get_concrete_function(*specs)
+def _concrete(function: Any, *specs: Any, **attributes: Any) -> Any:
+    """Trace a function as Keras traces a step: without AutoGraph."""
+    traced = tf.function(function, autograph=False, experimental_attributes=attributes or None)
+    return traced.get_concrete_function(*specs)
 
 
 def _is_keras_own(model: Any, step: str) -> bool:
@@ -269,40 +272,94 @@ def _is_keras_own(model: Any, step: str) -> bool:
     return getattr(type(model), step) is getattr(keras.Model, step) and step not in vars(model)
 
 
-def _logs_of(step: Any, rows: Any) -> Any:
-    """Return zeros shaped as the logs that a custom step returns."""
-    found = _concrete(tf.function(step, autograph=False), rows).structured_outputs
-    return tf.nest.map_structure(lambda t: tf.zeros(t.shape, t.dtype), found)
+def _trace_epoch(
+    model: Any, step: Any, rows: Any, slots: list[Any], *, carries: bool
+) -> tuple[Any, list[Any]]:
+    """Trace a function that takes a step for each batch and returns the epoch's logs.
 
-
-def _loop_over_batches(model: Any, step: Any, empty_logs: Any) -> Any:
-    """Return a function that takes a step for each batch and returns the epoch's logs.
+    The loop is one `While` operation that calls the step as a function. `tf.while_loop` would
+    spread both over one graph: the same kernels in the same order, but 30 steps of a small net
+    take 6.3 ms there and 3.7 ms here.
 
     Parameters
     ----------
-    empty_logs : structure of tensors or None
-        What a custom step returns; its last logs are carried through the loop.
-    """
+    carries : bool
+        Whether the step returns logs of its own, of which the last are the epoch's.
 
-    def epoch(data: Any, order: Any, batch_size: Any, first: Any) -> Any:
-        n = tf.shape(order)[0]
+    Returns
+    -------
+    concrete function, list of the functions that it calls
+    """
+    one_step = _concrete(_with_shapes(step, slots), rows, _noinline=True)
+    n_data, n_logs = len(tf.nest.flatten(rows)), len(one_step.outputs) if carries else 0
+
+    def more(values: Any) -> Any:
+        start, end, *_ = values
+        return start < end
+
+    def take_step(values: Any) -> Any:
+        start, end, order, size, *others = values
+        data, variables = others[:n_data], others[n_data + n_logs :]
+        batch = order[start : tf.minimum(start + size, end)]
+        logs = tf.raw_ops.StatefulPartitionedCall(
+            args=[*(tf.gather(part, batch) for part in data), *variables],
+            Tout=[output.dtype for output in one_step.outputs],
+            f=one_step,
+        )
+        return [start + size, end, order, size, *data, *(logs if carries else ()), *variables]
+
+    number, order = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
+    logs = [tf.TensorSpec(o.shape, o.dtype) for o in one_step.outputs[:n_logs]]
+    variables = [tf.TensorSpec([], v.dtype) for v in one_step.captured_inputs]
+    specs = [number, number, order, number, *tf.nest.flatten(rows), *logs, *variables]
+    condition, body = _concrete(more, specs), _concrete(take_step, specs)
+
+    def epoch(data: Any, order: Any, size: Any, first: Any) -> Any:
         # In the graph: from Python it costs 0.3 ms an epoch for a loss and one metric.
         tf.cond(first, model.reset_metrics, lambda: None)
-
-        def more(start: Any, _: Any) -> Any:
-            return start < n
-
-        def take_step(start: Any, logs: Any) -> Any:
-            rows = order[start : tf.minimum(start + batch_size, n)]
-            found = step(tf.nest.map_structure(lambda t: tf.gather(t, rows), data))
-            return start + batch_size, logs if empty_logs is None else found
-
-        start = tf.constant(0)
-        carried = () if empty_logs is None else empty_logs
-        # One batch after the other: the next one reads the weights that this one writes.
-        _, last = tf.while_loop(more, take_step, [start, carried], parallel_iterations=1)
+        last = tf.raw_ops.While(
+            input=[
+                *(tf.constant(0), tf.size(order), order, size),
+                *tf.nest.flatten(data),
+                *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
+                *one_step.captured_inputs,
+            ],
+            cond=condition,
+            body=body,
+        )
         results = model.get_metrics_result()
-        same = isinstance(last, dict) and set(last) == set(results)
-        return results if empty_logs is None or same else last
+        if not carries:
+            return results
+        own = tf.nest.pack_sequence_as(
+            one_step.structured_outputs, last[4 + n_data : 4 + n_data + n_logs]
+        )
+        return results if isinstance(own, dict) and set(own) == set(results) else own
 
-    return epoch
+    whole = _concrete(epoch, rows, order, number, tf.TensorSpec([], tf.bool))
+    return whole, [one_step, condition, body]
+
+
+def _with_shapes(step: Any, slots: list[Any]) -> Any:
+    """Return a step that, when traced, notes the shapes of the variables that it captures.
+
+    TensorFlow simplifies a function by the shapes that it knows: under `global_clipnorm` it
+    multiplies in another order where those of the variables are missing, and the last bit
+    changes. Inside `Model.fit` it knows them; in a function called by another one they must be
+    said, as attributes that only `Operation._set_attr` can set (test_equality.py notices if that
+    goes).
+    """
+    variables = {id(variable.handle): variable for variable in slots}
+
+    def noted(data: Any) -> Any:
+        logs = step(data)
+        for outside, inside in tf.compat.v1.get_default_graph().captures:
+            variable = variables.get(id(outside))
+            if variable is not None:
+                shape, dtype = tf.compat.v1.AttrValue(), tf.compat.v1.AttrValue()
+                shape.list.shape.add().CopyFrom(variable.shape.as_proto())
+                dtype.list.type.append(variable.dtype.as_datatype_enum)
+                inside.op._set_attr("_handle_shapes", shape)
+                inside.op._set_attr("_handle_dtypes", dtype)
+        return logs
+
+    return noted

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skcb.engine.pool import clear_programs, engine_report
     from skcb.estimators import KerasClassifier, KerasRegressor
+    from skcb.scoring import validation_score
     from skcb.tunable import Tunable
 
 __version__ = "0.1.0.dev0"
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "clear_programs",
     "engine_report",
+    "validation_score",
 ]
 
 _HOME = {
@@ -30,6 +32,7 @@ _HOME = {
     "Tunable": "skcb.tunable",
     "clear_programs": "skcb.engine.pool",
     "engine_report": "skcb.engine.pool",
+    "validation_score": "skcb.scoring",
 }
 _MODULES = ("callbacks", "exceptions", "optuna", "schedules")
 

@@ -15,9 +15,21 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcb import _build, _callbacks, _monitors, _parts, _runs, _seeds, _validation, schedules
+from skcb import (
+    _build,
+    _callbacks,
+    _keras,
+    _monitors,
+    _parts,
+    _runs,
+    _seeds,
+    _templates,
+    _validation,
+    schedules,
+)
 from skcb._data import Data, checked_weights, class_weights, model_input, some
 from skcb._names import FIT_NAMES, PREDICT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
@@ -27,12 +39,27 @@ from skcb.engine import loop
 from skcb.engine.state import Rows, TrainingState, taken
 from skcb.exceptions import TrainingWarning
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _SAMPLE_ROWS = 2
 """Rows that a model sees while it is built."""
 
 
 class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     """What classifier and regressor share; see there for parameters and attributes."""
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata are taken, and which a splitter in ``validation_split`` takes.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        splitter = self.validation_split
+        if hasattr(splitter, "get_metadata_routing") and not isinstance(splitter, type):
+            to_split = MethodMapping().add(caller="fit", callee="split")
+            router.add(validation_split=splitter, method_mapping=to_split)
+        return router
 
     @with_callbacks
     def fit(
@@ -80,20 +107,34 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             The loss became NaN or infinite.
         """
         self.__dict__.pop("model_", None)  # a fit that fails leaves no half-fitted estimator
+        with _keras.in_force(self._keras_settings):
+            return self._fit(
+                Data(X, y, sample_weight),
+                groups,
+                (X_val, y_val, sample_weight_val, validation_data),
+                fit_params,
+            )
+
+    def _fit(
+        self,
+        data: Data,
+        groups: Any,
+        watched: tuple[Any, Any, Any, Any],
+        fit_params: Mapping[str, Any],
+    ) -> Self:
+        """Go the whole road, as a task of scikit-learn's callbacks."""
         routed = self._routed(fit_params)
         epochs = _integer("epochs", routed.named["epochs"], 0)
         first = _integer("initial_epoch", routed.fit.get("initial_epoch", 0), 0)
         context = self._init_callback_context(max_subtasks=max(epochs - first, 0))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        context.call_on_fit_task_begin(estimator=self, X=data.x, y=data.y)
         try:
-            brought = _validation.given(X_val, y_val, sample_weight_val, validation_data)
-            state = self._initial_state(
-                routed, self._checked(X, y, sample_weight), groups, brought, context
-            )
+            brought = _validation.given(*watched)
+            state = self._initial_state(routed, self._checked(*data), groups, brought, context)
             self._train(state, context)
             self._keep(state)
         finally:
-            context.call_on_fit_task_end(estimator=self, X=X, y=y)
+            context.call_on_fit_task_end(estimator=self, X=data.x, y=data.y)
         return self
 
     def _initial_state(
@@ -168,7 +209,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             initial_epoch=int(routed.fit.get("initial_epoch", 0)),
             batch_size=batch_size,
             validation_batch_size=_integer("validation_batch_size", validation_batch_size, 1),
-            validation_freq=routed.fit.get("validation_freq", 1),
+            validation_freq=_frequency(routed.fit.get("validation_freq", 1)),
             order=np.random.default_rng(order_seed) if shuffle else None,
             schedule=schedule if ours else None,
             learning_rate=loop.learning_rate(model),
@@ -224,24 +265,21 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         return routed
 
     def _route(self) -> Routed:
-        signature = inspect.signature(type(self).__init__).parameters
-        named = {name: getattr(self, name) for name in self._named()}
-        defaults = {name: p.default for name, p in signature.items()}
+        defaults = self._named()
+        named = {name: getattr(self, name) for name in defaults}
         accepts = self._build_accepts(self.build_fn)
         return route(named, defaults, self._sk_params, accepts)
 
-    def _named(self) -> list[str]:
-        """Names of the signatures of all classes up to the estimators of skcb."""
-        names: dict[str, None] = {}
+    def _named(self) -> dict[str, Any]:
+        """Return names and defaults of the signatures of all classes up to skcb's own."""
+        names: dict[str, Any] = {}
         for cls in type(self).__mro__:
             if issubclass(cls, BaseKerasEstimator) and "__init__" in vars(cls):
                 parameters = inspect.signature(cls.__init__).parameters.values()
-                names |= {
-                    p.name: None
-                    for p in parameters
-                    if p.name != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD
-                }
-        return list(names)
+                own = {p.name: p.default for p in parameters if p.kind in _BY_NAME}
+                names = {**own, **names}
+        names.pop("self", None)
+        return names
 
     def _live_callbacks(self, routed: Routed) -> dict[str, Any]:
         """Build this fit's own Keras callbacks, under their names."""
@@ -307,7 +345,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             y,
             reset=reset,
             allow_nd=True,
-            multi_output=True,
+            multi_output=not self._has_one_unit(),
             y_numeric=not is_classifier(self),
         )
         return Data(X, y, checked_weights(sample_weight, len(y)))
@@ -315,6 +353,12 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     def _learn_target(self, y: np.ndarray) -> Target:
         classes = getattr(self, "classes", None)
         target = Target.learn(y, classifier=is_classifier(self), classes=classes)
+        if target.type_ == "multiclass" and self._has_one_unit():
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is multiclass, "
+                "and the model given as `build_fn` ends in one unit: pass one that ends in "
+                f"{target.n_classes_}, or a function that builds what `meta` asks for."
+            )
         if target.classes_ is not None:
             self.classes_, self.n_classes_ = target.classes_, target.n_classes_
         self.n_outputs_ = target.n_outputs_
@@ -365,12 +409,14 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
         options = self._predict_options(predict_params)
         X = validate_data(self, X, reset=False, allow_nd=True)
         batch_size = _batch_size("batch_size", options.pop("batch_size"), len(X))
-        if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
-            return self.model_.predict(model_input(X), batch_size=batch_size, **options)
-        predictor = self._predictor
-        if predictor.model is not self.model_:  # the user put another model in its place
-            predictor = _predictor(self.model_)
-        return predictor.predict(model_input(X), batch_size)
+        with _keras.in_force(self._keras_settings):
+            x = model_input(X)
+            if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
+                return self.model_.predict(x, batch_size=batch_size, **options)
+            predictor = self._predictor
+            if predictor.model is not self.model_:  # the user put another model in its place
+                predictor = _predictor(self.model_)
+            return predictor.predict(x, batch_size)
 
     def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
         """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
@@ -391,19 +437,27 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
         state.pop("_predictor", None)
+        carried = _keras.taken_along(self._keras_settings)
+        if carried is not None:  # first of all: what is unpickled next may import Keras
+            state = {"_keras_loaded": _keras.Loaded(), **state, "_keras_settings": carried}
         if "callbacks_" in state:
             state["callbacks_"] = _callbacks.detached(state["callbacks_"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state.pop("_keras_loaded", None)
         super().__setstate__(state)
         if "model_" in state:
             self._predictor = _predictor(self.model_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = not self._has_one_unit()
         return tags
+
+    def _has_one_unit(self) -> bool:
+        """Tell whether a template puts out one number a row, whatever the target."""
+        return is_keras(self.build_fn, "Model") and _templates.has_one_unit(self.build_fn)
 
 
 def _predictor(model: Any, trained_by: Any = None) -> Any:
@@ -417,6 +471,13 @@ def _integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{name}` must be an integer of at least {least} but got {value!r}.")
     return int(value)
+
+
+def _frequency(value: Any) -> Any:
+    """Check ``validation_freq``: every so many epochs, or a list of epochs counted from 1."""
+    if isinstance(value, list | tuple | set):
+        return [_integer("validation_freq", epoch, 1) for epoch in value]
+    return _integer("validation_freq", value, 1)
 
 
 def _batch_size(name: str, value: Any, n: int) -> int:

@@ -1,7 +1,7 @@
 """Monitors: what the callbacks of a fit watch, and which epoch was best by it.
 
-Owns the check that a monitor can be there at all, the lowest learning rate that plateaus allow
-and ``best_epoch_``. Leaves the watching itself to Keras' callbacks.
+Owns the check that a monitor can be there at all, the lowest learning rate that plateaus allow,
+and what the best epoch is judged by. Leaves the watching itself to Keras' callbacks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 from skcb.exceptions import TrainingWarning
 
 
-def check(live: Mapping[str, Any], *, watched: bool, epochs: int, scheduled: bool) -> None:
-    """Refuse monitors that no epoch will log, and warn where one epoch makes all idle.
+def check(
+    live: Mapping[str, Any], *, watched: bool, epochs: int, scheduled: bool, by_steps: bool
+) -> None:
+    """Refuse what callbacks cannot do in this fit, and warn where one epoch makes all idle.
 
     Parameters
     ----------
@@ -26,12 +28,17 @@ def check(live: Mapping[str, Any], *, watched: bool, epochs: int, scheduled: boo
     epochs : int
     scheduled : bool
         Whether there is a learning-rate schedule.
+    by_steps : bool
+        Whether the optimizer holds a schedule object, so that nobody else can set its rate.
 
     Raises
     ------
     ValueError
-        A callback watches ``val_*`` and nothing is watched.
+        A callback watches ``val_*`` and nothing is watched, or sets a learning rate that the
+        optimizer's schedule object sets.
     """
+    import keras
+
     for name, callback in live.items():
         monitor = monitored(callback)
         if monitor is not None and monitor.startswith("val_") and not watched:
@@ -39,6 +46,13 @@ def check(live: Mapping[str, Any], *, watched: bool, epochs: int, scheduled: boo
                 f"`callbacks__{name}__monitor={monitor!r}` needs watched rows, and there are none: "
                 f"give `validation_split=0.2`, or `X_val` and `y_val`, or monitor "
                 f"{monitor.removeprefix('val_')!r}."
+            )
+        setters = keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler
+        if by_steps and isinstance(callback, setters):
+            raise ValueError(
+                f"`callbacks__{name}` is a {type(callback).__name__}, which sets the learning "
+                "rate, and so does the schedule object in the optimizer: give the optimizer a "
+                f"number and use one of skcb.schedules, or switch off `callbacks__{name}=None`."
             )
     idle = [*(["`callbacks`"] if live else []), *(["`lr_schedule`"] if scheduled else [])]
     if epochs == 1 and idle:
@@ -89,14 +103,17 @@ def best_epoch(
     Judged by the monitor of the first EarlyStopping or ModelCheckpoint, else by ``val_loss``,
     else by ``loss``; of equal epochs the first.
     """
-    name, greater = _criterion(history, live)
+    name, greater = criterion(history, live)
     values = np.asarray(history[name], dtype=float)
+    if np.isnan(values).all():
+        return 0
     best = int(np.nanargmax(values) if greater else np.nanargmin(values))
     skipped = name.startswith("val_") and len(watched_epochs) == len(values)
     return watched_epochs[best] if skipped else best
 
 
-def _criterion(history: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, bool]:
+def criterion(history: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return by which of the history's names the best epoch is judged, and if greater is better."""
     import keras
 
     for callback in live.values():

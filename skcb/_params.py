@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from sklearn.base import BaseEstimator, clone
 
-from skcb import _callbacks
+from skcb import _callbacks, _keras
 from skcb._names import (
     BUILD_EXTRAS,
     KERAS_NAMES,
@@ -44,6 +44,7 @@ class ParametersMixin(BaseEstimator):
     callbacks: Any
     _sk_params: dict[str, Any]
     _cloned: bool = False
+    _keras_settings: _keras.Settings | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give ``__init__(..., **kwargs)`` of a subclass its parent's parameters too."""
@@ -118,6 +119,7 @@ class ParametersMixin(BaseEstimator):
         new = type(self)(**{name: value for name, value in params.items() if name in own})
         new._sk_params = {name: value for name, value in params.items() if name not in own}
         new._cloned = True
+        new._keras_settings = _keras.taken_along(getattr(self, "_keras_settings", None))
         # scikit-learn's own clone carries these over and there is no public way to ask it for
         # that alone (test_params.py notices if the names go).
         if hasattr(self, "_metadata_request"):

@@ -7,7 +7,7 @@ Owns names, classes, instances and recipes of these parts and the settings under
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skcb._names import accepted, grouped, suggestion
@@ -38,7 +38,7 @@ def optimizer(value: Any, settings: Mapping[str, Any]) -> Any:
     if recipe is not None:
         live = recipe.build(settings, where="optimizer")
     elif isinstance(value, base):
-        live = copied(value, settings, where="optimizer")
+        live = _copy(value, settings, where="optimizer")
     else:
         live = value
     if not isinstance(live, base):
@@ -54,7 +54,7 @@ def holds_schedule(live_optimizer: Any) -> bool:
     return isinstance(live_optimizer.get_config().get("learning_rate"), dict)
 
 
-def loss(value: Any, settings: Mapping[str, Any], *, from_logits: bool = False) -> Any:
+def loss(value: Any, settings: Mapping[str, Any], *, from_logits: Sequence[bool] = ()) -> Any:
     """Build a loss, or the losses of several heads.
 
     Parameters
@@ -63,24 +63,27 @@ def loss(value: Any, settings: Mapping[str, Any], *, from_logits: bool = False) 
         As the user gave it, or as inferred from the target.
     settings : mapping
         What was given under ``loss__``.
-    from_logits : bool, default=False
-        Whether a cross-entropy given by name reads logits, because the model ends in a linear
-        layer.
+    from_logits : sequence of bool, default=()
+        For each output whether a cross-entropy given by name reads logits, because the model ends
+        in a linear layer; one loss for several outputs does where all end so.
     """
+    if isinstance(value, dict):
+        return dict(zip(value, loss(list(value.values()), settings), strict=True))
+    if isinstance(value, list | tuple):
+        flags = from_logits if len(from_logits) == len(value) else [False] * len(value)
+        return [_loss(v, settings, flag) for v, flag in zip(value, flags, strict=True)]
+    return _loss(value, settings, bool(from_logits) and all(from_logits))
+
+
+def _loss(value: Any, settings: Mapping[str, Any], from_logits: bool) -> Any:
     import keras
 
-    if isinstance(value, list | tuple):
-        return [loss(v, settings, from_logits=from_logits) for v in value]
-    if isinstance(value, dict):
-        return {k: loss(v, settings, from_logits=from_logits) for k, v in value.items()}
     classes = _by_name(keras.losses, keras.losses.Loss)
     if isinstance(value, str):
-        cls = classes.get(_key(value)) or classes.get(_key(_function_name(value, keras.losses)))
+        cls = _class_of(value, keras.losses, classes)
         if from_logits and cls is not None and "from_logits" in accepted(cls).defaults:
             settings = {"from_logits": True, **settings}
-        if not settings:
-            return _checked_name(value, "loss", keras.losses, classes)
-        return Tunable(cls).build(settings, where="loss") if cls else _no_class("loss", value)
+        return _named(value, settings, "loss", keras.losses, classes)
     recipe = _recipe(value, "loss", classes)
     if recipe is not None:
         return recipe.build(settings, where="loss")
@@ -89,7 +92,7 @@ def loss(value: Any, settings: Mapping[str, Any], *, from_logits: bool = False) 
             "`loss` must be the name, class or instance of one of keras.losses, a function, a "
             f"Tunable, or a list or dict of them, but got {value!r}."
         )
-    return copied(value, settings, where="loss") if settings else value
+    return _copy(value, settings, where="loss") if settings else value
 
 
 def metrics(value: Any, settings: Mapping[str, Any]) -> Any:
@@ -98,17 +101,14 @@ def metrics(value: Any, settings: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     value : str, class, function, recipe, keras.metrics.Metric, or list or dict of them
-        As the user gave it.
+        As the user gave it; lists and dicts may hold lists, one for each head.
     settings : mapping
         What was given under ``metrics__``, by the metric's name in snake case.
     """
     if value is None:
         return None
-    if isinstance(value, dict):
-        return {k: metrics(v, settings) for k, v in value.items()}
-    entries = value if isinstance(value, list | tuple) else [value]
     _, below = grouped(settings)
-    names = [metric_name(entry) for entry in entries]
+    names = [metric_name(entry) for entry in _entries(value)]
     for name in below:
         if name not in names:
             setting = next(iter(below[name]))
@@ -117,15 +117,34 @@ def metrics(value: Any, settings: Mapping[str, Any]) -> Any:
                 f"`metrics__{name}__{setting}`: there is no metric named {name!r}. "
                 + suggestion(name, names, shown_as=shown_as)
             )
-    return [_metric(e, below.get(n, {}), n) for e, n in zip(entries, names, strict=True)]
+    return _metrics(value if isinstance(value, list | tuple | dict) else [value], below)
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    """Yield the metrics in whatever lists and dicts they stand."""
+    if isinstance(value, list | tuple | dict):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _entries(entry)
+    elif value is not None:
+        yield value
+
+
+def _metrics(value: Any, below: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Build metrics in the lists and dicts in which they stand."""
+    if isinstance(value, dict):
+        return {k: _metrics(v, below) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_metrics(v, below) for v in value]
+    if value is None:
+        return None
+    name = metric_name(value)
+    return _metric(value, below.get(name, {}), name)
 
 
 def metric_name(value: Any) -> str:
     """Return the name under which a metric's settings are given."""
     if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):
-        return "metrics"
+        return _snake(value)
     source = value.cls if isinstance(value, Tunable) else value
     if not isinstance(source, type) and isinstance(getattr(source, "name", None), str):
         return str(source.name)
@@ -137,24 +156,43 @@ def _metric(value: Any, settings: Mapping[str, Any], name: str) -> Any:
 
     where = f"metrics__{name}"
     classes = _by_name(keras.metrics, keras.metrics.Metric)
-    if isinstance(value, list | tuple):
-        return metrics(value, settings)
     if isinstance(value, str):
-        if not settings:
-            return _checked_name(value, "metrics", keras.metrics, classes)
-        cls = classes.get(_key(value))
-        return Tunable(cls).build(settings, where=where) if cls else _no_class(where, value)
+        return _named(value, settings, where, keras.metrics, classes)
     recipe = _recipe(value, where, classes)
     if recipe is not None:
         return recipe.build(settings, where=where)
     if isinstance(value, keras.metrics.Metric):
-        return copied(value, settings, where=where)
+        return _copy(value, settings, where=where)
     if not callable(value):
         raise TypeError(
             f"`metrics` must hold names, classes, functions or objects of keras.metrics, but got "
             f"{value!r}."
         )
-    return value
+    return _copy(value, settings, where=where) if settings else value
+
+
+def _copy(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
+    """Copy an object from its config, where the config says all that its class takes."""
+    cls = type(value)
+    hint = f"Use skcb.Tunable({cls.__name__}, ...), which builds it afresh for every fit."
+    if not hasattr(value, "get_config"):
+        name = next(iter(settings))
+        raise ValueError(
+            f"`{where}__{name}={settings[name]!r}` reaches nothing: `{where}` is {value!r}, which "
+            "has no settings. Use a class, or skcb.Tunable(...)."
+        )
+    lost = accepted(cls).defaults.keys() - value.get_config().keys() - {"name", "dtype"}
+    if lost and cls.__module__.partition(".")[0] != "keras":
+        raise TypeError(
+            f"`{where}` is a {cls.__name__}, and every fit needs its own, but its `get_config` "
+            f"lacks {', '.join(sorted(map(repr, lost)))}. {hint}"
+        )
+    try:
+        return copied(value, settings, where=where)
+    except (TypeError, ValueError) as error:
+        if settings:
+            raise
+        raise TypeError(f"`{where}` is {value!r}, which cannot be copied. {hint}") from error
 
 
 def _recipe(value: Any, where: str, classes: Mapping[str, type]) -> Recipe | None:
@@ -181,31 +219,50 @@ def _by_name(module: Any, base: type) -> dict[str, type]:
     }
 
 
-def _checked_name(name: str, where: str, module: Any, classes: Mapping[str, type]) -> str:
-    """Return the name where Keras knows it; else say which is nearest."""
-    special = {"accuracy", "acc", "crossentropy", "ce"}
+_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+"""Metrics whose class Keras chooses when it sees the outputs."""
+
+
+def _named(
+    name: str,
+    settings: Mapping[str, Any],
+    where: str,
+    module: Any,
+    classes: Mapping[str, type],
+) -> Any:
+    """Pass on a name that Keras knows; build its class where there are settings."""
+    cls = _class_of(name, module, classes)
+    if settings and cls is None:
+        setting = next(iter(settings))
+        raise ValueError(
+            f"`{where}__{setting}={settings[setting]!r}` reaches nothing: {name!r} is no class of "
+            f"{module.__name__}. Give a class or a Tunable in its place."
+        )
+    if settings:
+        return Tunable(cls).build(settings, where=where)
     try:
-        if name not in special:
+        if name not in _BY_SHAPE:
             module.get(name)
     except ValueError as error:
-        known = {_snake(cls.__name__) for cls in classes.values()} | special
+        known = {_snake(cls.__name__) for cls in classes.values()} | set(_BY_SHAPE)
         raise ValueError(
-            f"`{where}={name!r}`: Keras has none of this name. {suggestion(name, known)}"
+            f"`{where.partition('__')[0]}={name!r}`: Keras has none of this name. "
+            + suggestion(name, known)
         ) from error
     return name
 
 
-def _function_name(name: str, module: Any) -> str:
-    """Return the full name of a function given by an alias such as "bce"."""
-    found: Callable[..., Any] | None = getattr(module, name, None)
-    return getattr(found, "__name__", name)
-
-
-def _no_class(where: str, name: str) -> Any:
-    raise ValueError(
-        f"`{where}={name!r}` has no class in Keras, so it takes no settings; give the class or a "
-        "Tunable."
-    )
+def _class_of(name: str, module: Any, classes: Mapping[str, type]) -> type | None:
+    """Return Keras' class of this name or alias ("bce"), or None."""
+    if name in _BY_SHAPE:
+        return None
+    if _key(name) in classes:
+        return classes[_key(name)]
+    try:
+        found = module.get(name)
+    except ValueError:
+        return None
+    return classes.get(_key(getattr(found, "__name__", type(found).__name__)))
 
 
 def _key(name: str) -> str:

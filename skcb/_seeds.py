@@ -8,6 +8,7 @@ the build and put back afterwards. Leaves the permutation of an epoch to ``engin
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,9 +46,10 @@ def draw(random_state: Any) -> Seeds:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's and NumPy's global generators for a block, and put them back after it."""
+    """Seed Python's, NumPy's and Keras' global generators for a block; put them back after it."""
     with BUILDING:
         python, numpy = random.getstate(), np.random.get_state()
+        keras_own = _swap_keras_generator(None)  # Keras makes a new one, seeded by Python's
         random.seed(seed)
         np.random.seed(seed)
         try:
@@ -55,3 +57,22 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            _swap_keras_generator(keras_own)
+
+
+def _swap_keras_generator(generator: Any) -> Any:
+    """Put another generator in the place of Keras' global one and return the old one.
+
+    ``keras.random`` draws from it where no seed is given. Keras keeps it in ``global_state``,
+    which has no public door; test_seeds.py notices if it goes.
+    """
+    if "keras" not in sys.modules:
+        return None
+    from keras.src.backend.common import global_state
+
+    old = global_state.get_global_attribute(_KERAS_GENERATOR)
+    global_state.set_global_attribute(_KERAS_GENERATOR, generator)
+    return old
+
+
+_KERAS_GENERATOR = "global_seed_generator"

@@ -238,10 +238,10 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
             return float(np.average(right, weights=sample_weight))
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        several = not self._has_one_unit()
+        tags.classifier_tags.multi_class = tags.classifier_tags.multi_label = several
         return tags
 
 

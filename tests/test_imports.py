@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "skcb.exceptions",
     "skcb._names",
+    "skcb._keras",
     "skcb.tunable",
     "skcb.callbacks",
     "skcb._callbacks",
@@ -28,6 +29,7 @@ LAYERS = [
     "skcb._routing",
     "skcb._parts",
     "skcb._templates",
+    "skcb._compile",
     "skcb._build",
     "skcb._monitors",
     "skcb.engine",
@@ -40,6 +42,7 @@ LAYERS = [
     "skcb.engine.loop",
     "skcb._base",
     "skcb.estimators",
+    "skcb.scoring",
     "skcb.optuna._objective",
     "skcb.optuna",
     "skcb",

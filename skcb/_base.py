@@ -186,6 +186,7 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             "batch_size", routed.fit.get("batch_size", routed.named["batch_size"]), len(train_rows)
         )
         validation_batch_size = routed.fit.get("validation_batch_size") or batch_size
+        min_lr, reduction = _monitors.lowest_rate(live)
         schedule = routed.named["lr_schedule"]
         ours = schedule is not None and not is_keras(schedule, "LearningRateSchedule")
         shuffle = _boolean("shuffle", routed.named["shuffle"])
@@ -213,7 +214,8 @@ class BaseKerasEstimator(CallbackSupportMixin, ParametersMixin, BaseEstimator):
             order=np.random.default_rng(order_seed) if shuffle else None,
             schedule=schedule if ours else None,
             learning_rate=loop.learning_rate(model),
-            min_lr=_monitors.lowest_rate(live),
+            min_lr=min_lr,
+            reduction=reduction,
             raise_on_nan=not _monitors.ends_on_nan(live),
         )
 

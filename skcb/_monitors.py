@@ -80,12 +80,12 @@ def monitored(callback: Any) -> str | None:
     return str(callback.monitor)
 
 
-def lowest_rate(live: Mapping[str, Any]) -> float:
-    """Return the lowest learning rate that plateaus may reach."""
+def lowest_rate(live: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the lowest learning rate that plateaus may reach, and the factor of that plateau."""
     import keras
 
     plateaus = [c for c in live.values() if isinstance(c, keras.callbacks.ReduceLROnPlateau)]
-    return max((float(c.min_lr) for c in plateaus), default=0.0)
+    return max(((float(c.min_lr), float(c.factor)) for c in plateaus), default=(0.0, 1.0))
 
 
 def ends_on_nan(live: Mapping[str, Any]) -> bool:

@@ -51,7 +51,10 @@ def optimizer(value: Any, settings: Mapping[str, Any]) -> Any:
 
 def holds_schedule(live_optimizer: Any) -> bool:
     """Tell whether an optimizer computes its own learning rate from its step count."""
-    return isinstance(live_optimizer.get_config().get("learning_rate"), dict)
+    import keras
+
+    plain = getattr(live_optimizer, "inner_optimizer", live_optimizer)
+    return not isinstance(plain.learning_rate, keras.Variable)
 
 
 def loss(value: Any, settings: Mapping[str, Any], *, from_logits: Sequence[bool] = ()) -> Any:

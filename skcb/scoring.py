@@ -52,8 +52,8 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     name, greater = _monitors.criterion(history, estimator.callbacks_)
     if not name.startswith("val_"):
         raise ValueError(
-            f"`validation_score` needs a watched metric, but the best epoch was judged by {name!r}: "
-            "give `validation_split=0.2`, or `X_val` and `y_val`."
+            "`validation_score` needs a watched metric, but the best epoch was judged by "
+            f"{name!r}: give `validation_split=0.2`, or `X_val` and `y_val`."
         )
     values = history[name]
     best = (max if greater else min)(values)

@@ -201,7 +201,6 @@ def test_the_lowest_rate_holds_for_the_product():
     np.testing.assert_allclose(low, 0.05, rtol=1e-6)
 
 
-@pytest.mark.xfail(reason="the factor that is kept is the one that `min_lr` left of it")
 def test_factors_are_not_lost_where_the_lowest_rate_was_met():
     """A schedule that rises again is multiplied by whole factors."""
 

@@ -174,9 +174,9 @@ def test_metadata_requests_survive():
     """Notices if scikit-learn moves the attribute under which it keeps them."""
     with config_context(enable_metadata_routing=True):
         clf = KerasClassifier(net).set_fit_request(sample_weight=True, X_val=True)
-        request = get_routing_for_object(clone(clf)).fit.requests
-    assert request["sample_weight"] is True and request["X_val"] is True
-    assert request["groups"] is None
+        routing = get_routing_for_object(clone(clf))
+    names = ["sample_weight", "X_val", "groups"]
+    assert routing.consumes("fit", names) == {"sample_weight", "X_val"}
 
 
 def test_scikit_learns_callbacks_survive():

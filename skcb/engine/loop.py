@@ -8,7 +8,7 @@ from each. Leaves arithmetic to ``program``, ``steps`` and the callbacks' own be
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,13 @@ def learning_rate(model: Any) -> float:
     import keras
 
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    rate = optimizer.get_config()["learning_rate"]
-    if isinstance(rate, Mapping):
-        # A schedule object counts steps; the optimizer has counted the last one already.
-        schedule = keras.optimizers.schedules.deserialize(rate)
-        done = int(keras.ops.convert_to_numpy(optimizer.iterations))
-        return float(keras.ops.convert_to_numpy(schedule(max(done - 1, 0))))
+    rate = optimizer.learning_rate
+    if not isinstance(rate, keras.Variable):
+        # A schedule object counts steps, and the optimizer has counted the last one already.
+        done = int(optimizer.iterations)
+        optimizer.iterations.assign(max(done - 1, 0))
+        rate = optimizer.learning_rate
+        optimizer.iterations.assign(done)
     return float(rate)
 
 
@@ -119,8 +120,11 @@ def _note_plateau(state: TrainingState, before: float) -> None:
     if state.schedule is None:
         return
     after = learning_rate(state.model)
-    if after != before and before > 0.0:
-        state.plateau_factor *= after / before
+    if after == before or before <= 0.0:
+        return
+    # Where the lowest rate cut a reduction short, the ratio is not the plateau's factor.
+    cut = state.min_lr > 0.0 and math.isclose(after, state.min_lr, rel_tol=1e-6)
+    state.plateau_factor *= state.reduction if cut else after / before
 
 
 def _refuse_nan(state: TrainingState, rate: float, logs: dict[str, Any]) -> None:

@@ -80,8 +80,9 @@ class TrainingState:
         The optimizer's own, from which the schedule starts.
     plateau_factor : float
         Product of the factors by which callbacks lowered the learning rate so far.
-    min_lr : float
-        Lowest learning rate of schedule and plateaus together.
+    min_lr, reduction : float
+        Lowest learning rate of schedule and plateaus together, and the factor of the plateau
+        that has it.
     raise_on_nan : bool
         False where TerminateOnNaN is among the callbacks.
     epoch : int
@@ -111,6 +112,7 @@ class TrainingState:
     learning_rate: float = 0.0
     plateau_factor: float = 1.0
     min_lr: float = 0.0
+    reduction: float = 1.0
     raise_on_nan: bool = True
     epoch: int = 0
     begun: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from skcb import _compile, _parts, _templates
+from skcb import _compile, _completion, _parts, _templates
 from skcb._heads import Head, check_units
 from skcb._names import BUILD_EXTRAS, Accepted, is_keras
 from skcb._routing import Routed, build_arguments
@@ -190,20 +190,15 @@ def _from_template(request: Request) -> Any:
 
 
 def _finish(model: Any, x: Any, y: Any) -> None:
-    """Build what Keras builds at the first batch: variables of layers, metrics and optimizer.
-
-    ``Model.fit`` does this by the same private method; there is no public one that leaves the
-    model untrained (test_compile.py notices if it goes).
-    """
+    """Build what Keras builds at the first batch: variables of layers, metrics and optimizer."""
     try:
-        model._symbolic_build(data_batch=(x, y, None))
+        if not _completion.complete_by_shapes(model, x, y):
+            _completion.complete(model, x, y)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"the model does not fit the data: rows of X have shape {_shape(x)}, targets "
             f"{_shape(y)}. Keras says: {error}"
         ) from error
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
 
 
 def _shape(values: Any) -> str:

@@ -30,6 +30,7 @@ LAYERS = [
     "skcb._parts",
     "skcb._templates",
     "skcb._compile",
+    "skcb._completion",
     "skcb._build",
     "skcb._monitors",
     "skcb.engine",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from skcb import _completion
 from skcb._seeds import BUILDING
 
 
@@ -43,6 +44,7 @@ class Program:
 
     def __init__(self) -> None:
         self._traced: dict[Any, Traced] = {}
+        self._shapes: list[Any] | None = None
         self._lock = threading.Lock()
         self.n_traces = {"train": 0, "evaluate": 0, "predict": 0}
         self.n_fits = 0
@@ -68,10 +70,17 @@ class Program:
         with BUILDING:  # tracing is Python and uses Keras' global state
             traced = _trace(kind, model, data, slots)
         with self._lock:
+            if kind != "predict":  # which needs no metrics, so theirs may be missing
+                self._shapes = _shapes_of(slots)
             self.n_traces[kind] += 1
             if traced.places is None:
                 return traced  # of this model alone: whoever asks next gets its own
             return self._traced.setdefault(key, traced)
+
+    def fits(self, slots: list[Any]) -> bool:
+        """Tell whether these variables are those of the models traced so far."""
+        with self._lock:
+            return self._shapes == _shapes_of(slots)
 
     @property
     def n_bytes(self) -> int:
@@ -190,6 +199,11 @@ class Bound:
                 self._program = self._find(self.model)
                 self._program.n_fits += 1
             slots = _slots(self.model)
+            if kind != "predict" and not self._program.fits(slots):
+                with BUILDING:
+                    batch = tf.nest.map_structure(lambda rows: rows[:_SAMPLE_ROWS], data)
+                    _completion.complete(self.model, *batch)
+                slots = _slots(self.model)
             self._handles = [variable.handle for variable in slots]
             self._functions[key] = self._program.function(kind, self.model, data, slots)
         return self._functions[key]
@@ -224,6 +238,13 @@ def _slots(model: Any) -> list[Any]:
     """Return the variables of a model, its optimizer and its metrics, each once."""
     keras_variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     return [v.value for v in {id(v): v for v in keras_variables}.values()]
+
+
+def _shapes_of(slots: list[Any]) -> list[Any]:
+    return [(tuple(variable.shape), variable.dtype) for variable in slots]
+
+
+_SAMPLE_ROWS = 2
 
 
 def _signature(data: Any) -> Any:

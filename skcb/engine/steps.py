@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from skcb import _completion
 from skcb.engine.state import Rows
+
+_SAMPLE_ROWS = 2
 
 
 class KerasSteps:
@@ -49,6 +52,7 @@ class KerasSteps:
         """
         del by_batch
         model = self.model
+        _completion.complete(model, *rows.batch(slice(0, _SAMPLE_ROWS)))
         model.make_train_function()
         model.reset_metrics()
         logs: Any = {}

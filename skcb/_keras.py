@@ -8,6 +8,7 @@ cloned or pickled, and put in force in the worker that fits it. Leaves everythin
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -15,12 +16,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-_CHATTER = b"WARNING: All log messages before absl::InitializeLog"
-_CHATTER_PARTS = (b"port.cc:", b"cpu_feature_guard.cc:", b"in other operations, rebuild TensorFlow")
+_LOADING = threading.Lock()
+"""Held while stderr is filtered: two filters at once would put each other's file in its place."""
+
+_CHATTER = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog"
+    rb"|I\d{4} [\d:.]+ +\d+ \S+\] "  # information
+    rb"|To enable the following instructions: .*rebuild TensorFlow"
+    rb"|.*failed call to cuInit: .*\(303\)"  # there is no driver of a GPU
+)
 
 
 class Settings(NamedTuple):
-    """Keras' settings of one thread, and the process in which they were read."""
+    """Keras' settings in one thread, and the process in which they were read.
+
+    ``dtype_policy`` is None where the thread has none of its own, so that it follows ``floatx``.
+    """
 
     floatx: str
     epsilon: float
@@ -29,38 +40,59 @@ class Settings(NamedTuple):
     process: int
 
 
+_main: Settings | None = None
+"""What was last read in the main thread: its policy counts in threads that have none."""
+
+_started = False
+
+
 def load() -> None:
     """Import Keras without the lines that its backend writes to stderr as it starts.
 
     TensorFlow writes them before any setting of its own counts, so they are filtered: everything
     else that is written in the meantime appears as soon as the import is done.
     """
-    if "keras" in sys.modules:
-        return
-    with _filtered_stderr():
-        import keras  # noqa: F401
+    with _LOADING:
+        if "keras" not in sys.modules:
+            with _filtered_stderr():
+                import keras  # noqa: F401
+
+
+def _start() -> None:
+    """Let the backend look for its devices, which it does at the first tensor, as quietly."""
+    global _started
+    with _LOADING:
+        if not _started:
+            import keras
+
+            with _filtered_stderr():
+                keras.ops.convert_to_tensor(0)
+            _started = True
 
 
 @contextmanager
 def _filtered_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+    """Hold back what is written to stderr, and write it at the end, less the chatter."""
+    try:
         original = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield
         finally:
+            if sys.stderr is not None:
+                sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
             kept.seek(0)
             for line in kept:
-                if not _is_chatter(line):
+                if not _CHATTER.match(line):
                     os.write(2, line)
-
-
-def _is_chatter(line: bytes) -> bool:
-    starts = line.startswith(_CHATTER)
-    return starts or any(part in line for part in _CHATTER_PARTS)
 
 
 class Loaded:
@@ -81,15 +113,19 @@ def _load() -> Loaded:
 
 def read() -> Settings:
     """Read the settings of this thread."""
+    global _main
     import keras
 
-    return Settings(
+    settings = Settings(
         keras.config.floatx(),
         keras.config.epsilon(),
         keras.config.image_data_format(),
-        keras.config.dtype_policy(),
+        _state().get_global_attribute(_POLICY),
         os.getpid(),
     )
+    if threading.current_thread() is threading.main_thread():
+        _main = settings
+    return settings
 
 
 def taken_along(earlier: Settings | None) -> Settings | None:
@@ -106,36 +142,37 @@ def taken_along(earlier: Settings | None) -> Settings | None:
 def _in_force(carried: Settings | None) -> Settings:
     """Choose between this thread's settings and those that came along.
 
-    This thread's own count where someone may have set them: in the main thread of the process
-    that they were read in, and wherever they are not Keras' defaults.
+    A thread's own policy counts where it has one, and in the main thread of the process that the
+    settings were read in. What belongs to the whole process counts in that process, and in
+    another wherever it is not Keras' default.
     """
     present = read()
-    if carried is None or not _are_defaults(present):
-        return present
-    at_home = carried.process == os.getpid()
+    carried = carried or _main or present
+    at_home = carried.process == present.process
     if at_home and threading.current_thread() is threading.main_thread():
         return present
+    if at_home or (present.floatx, present.epsilon) != ("float32", 1e-7):
+        carried = present._replace(dtype_policy=carried.dtype_policy, process=carried.process)
+    own = present.dtype_policy
+    if own is not None and own.name != present.floatx:
+        carried = carried._replace(dtype_policy=own)
     return carried
-
-
-def _are_defaults(settings: Settings) -> bool:
-    plain = settings.floatx == "float32" and settings.epsilon == 1e-7
-    return plain and settings.dtype_policy.name == "float32"
 
 
 @contextmanager
 def in_force(carried: Settings | None) -> Iterator[None]:
     """Run a block under the caller's settings, and put this thread's back after it."""
     load()
+    _start()
     present, wanted = read(), _in_force(carried)
-    _set(wanted, present)
+    put(wanted, present)
     try:
         yield
     finally:
-        _set(present, wanted)
+        put(present, wanted)
 
 
-def _set(wanted: Settings, present: Settings) -> None:
+def put(wanted: Settings, present: Settings) -> None:
     """Set what differs: most settings belong to the whole process."""
     import keras
 
@@ -145,5 +182,18 @@ def _set(wanted: Settings, present: Settings) -> None:
         keras.config.set_epsilon(wanted.epsilon)
     if wanted.image_data_format != present.image_data_format:
         keras.config.set_image_data_format(wanted.image_data_format)
-    if wanted.dtype_policy != present.dtype_policy:
-        keras.config.set_dtype_policy(wanted.dtype_policy)
+    _state().set_global_attribute(_POLICY, wanted.dtype_policy)
+
+
+def _state() -> Any:
+    """Return where Keras keeps what belongs to a thread.
+
+    Asking for the policy by the public ``keras.config.dtype_policy`` sets it, so that it would no
+    longer follow ``floatx``; test_keras_settings.py notices if the private place goes.
+    """
+    from keras.src.backend.common import global_state
+
+    return global_state
+
+
+_POLICY = "dtype_policy"

@@ -46,6 +46,8 @@ _PARAMETERS = """
         Whether each epoch has an order of its own."""
 
 _MORE = """
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the weights and the optimizer's state of the fit before.
     random_state : int, RandomState or None, default=None
         Seeds weights, order, dropout and split.
     engine : {"auto", "keras"}, default="auto"
@@ -143,6 +145,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         shuffle: bool = True,
         class_weight: Any = None,
         classes: Any = None,
+        warm_start: bool = False,
         random_state: Any = None,
         engine: str = "auto",
         verbose: Any = 0,
@@ -160,6 +163,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         self.shuffle = shuffle
         self.class_weight = class_weight
         self.classes = classes
+        self.warm_start = warm_start
         self.random_state = random_state
         self.engine = engine
         self.verbose = verbose
@@ -282,6 +286,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         batch_size: int | None = None,
         validation_split: Any = 0.0,
         shuffle: bool = True,
+        warm_start: bool = False,
         random_state: Any = None,
         engine: str = "auto",
         verbose: Any = 0,
@@ -297,6 +302,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         self.batch_size = batch_size
         self.validation_split = validation_split
         self.shuffle = shuffle
+        self.warm_start = warm_start
         self.random_state = random_state
         self.engine = engine
         self.verbose = verbose

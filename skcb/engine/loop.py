@@ -31,26 +31,27 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
     NonFiniteLoss
         The loss is not finite, and no TerminateOnNaN is there to deal with it.
     """
-    _begin(state)
+    begin(state)
     while state.epoch < state.epochs and not state.stopped:
-        yield _epoch(state)
+        yield advance(state)
+
+
+def begin(state: TrainingState) -> None:
+    """Begin training, once."""
+    if not state.begun:
+        state.model.stop_training = False
+        state.callbacks.on_train_begin()
+        state.begun = True
 
 
 def finish(state: TrainingState) -> None:
     """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called."""
     model = state.model
-    _begin(state)  # of a fit of no epochs
+    begin(state)  # of a fit of no epochs
     if state.epochs > state.initial_epoch:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     state.callbacks.on_train_end(state.logs)
     state.steps.drop_rows()
-
-
-def _begin(state: TrainingState) -> None:
-    if not state.begun:
-        state.model.stop_training = False
-        state.callbacks.on_train_begin()
-        state.begun = True
 
 
 def learning_rate(model: Any) -> float:
@@ -68,7 +69,9 @@ def learning_rate(model: Any) -> float:
     return float(rate)
 
 
-def _epoch(state: TrainingState) -> dict[str, float]:
+def advance(state: TrainingState) -> dict[str, float]:
+    """Train one epoch, be it beyond ``epochs``, and return its logs."""
+    begin(state)
     steps, model, epoch = state.steps, state.model, state.epoch
     if state.schedule is not None:
         model.optimizer.learning_rate = _scheduled(state)

@@ -1,0 +1,162 @@
+"""Running: the state that ``partial_fit`` advances, apart from the model that it shows.
+
+Owns the copy of a running model into the one that is shown, ended as ``fit`` would have ended it,
+and the frozen form of a state that is pickled between two calls. Leaves the epoch itself to
+``engine.loop``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skcb import _callbacks
+from skcb._seeds import Seeds
+from skcb.engine.state import TrainingState
+
+_KEPT = (
+    "initial_epoch",
+    "learning_rate",
+    "plateau_factor",
+    "epoch",
+    "begun",
+    "stopped",
+    "learning_rates",
+    "watched_epochs",
+    "logs",
+    "order",
+)
+"""What of a state goes on with it; the rest is made anew from parameters and data."""
+
+
+@dataclass
+class Running:
+    """A training that goes on from call to call.
+
+    Attributes
+    ----------
+    seeds : Seeds
+        Drawn once, so that every call splits and builds alike.
+    state : TrainingState or None
+        None in a pickle; then ``frozen`` holds what it was.
+    shown : keras.Model or None
+        What ``model_`` is: the running model as it would be had training ended here.
+    frozen : dict or None
+    told : bool
+        Whether the user was told that training has stopped.
+    """
+
+    seeds: Seeds
+    state: TrainingState | None = None
+    shown: Any = None
+    frozen: dict[str, Any] | None = None
+    told: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        frozen = self.frozen if self.state is None else freeze(self.state)
+        return {"seeds": self.seeds, "frozen": frozen, "told": self.told}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.state = self.shown = None
+        self.__dict__.update(kept)
+
+
+def freeze(state: TrainingState) -> dict[str, Any]:
+    """Return what a state needs to go on elsewhere: no model, no rows, no compiled function."""
+    history = state.model.history
+    return {
+        "variables": [np.array(v) for v in _values(state.model)],
+        "callbacks": _callbacks.detached(
+            {str(i): c for i, c in enumerate(state.callbacks.callbacks)}
+        ),
+        "history": (history.epoch, history.history),
+        "kept": {name: getattr(state, name) for name in _KEPT},
+    }
+
+
+def thaw(frozen: Mapping[str, Any], state: TrainingState) -> None:
+    """Put a state that was made anew where the frozen one was."""
+    _assign(state.model, frozen["variables"])
+    state.model.history.epoch, state.model.history.history = frozen["history"]
+    for name, value in frozen["kept"].items():
+        setattr(state, name, value)
+    state.model.stop_training = state.stopped
+
+
+def show(state: TrainingState, live: Mapping[str, Any], shown: Any) -> None:
+    """Bring the shown model to where the running one is, and end it as ``fit`` does.
+
+    Averaged weights are put in place and best weights restored on the copy; the running model and
+    its callbacks go on as if nothing had been looked at.
+    """
+    _assign(shown, _values(state.model))
+    shown.optimizer.finalize_variable_values(shown.trainable_weights)
+    for callback in live.values():
+        ender = _copy_that_ends(callback)
+        if ender is not None:
+            ender.set_model(shown)
+            ender.on_train_end(state.logs)
+
+
+def _copy_that_ends(callback: Any) -> Any:
+    """Copy a callback that may change the model at the end of training; None for others.
+
+    Keras' other callbacks close files or remove backups there, which a running training needs.
+    """
+    import keras
+
+    kinds = keras.callbacks
+    hook = getattr(callback.on_train_end, "__func__", callback.on_train_end)
+    if hook is kinds.Callback.on_train_end:
+        return None
+    if isinstance(callback, kinds.EarlyStopping | kinds.SwapEMAWeights):
+        return _callbacks.detached({"": callback})[""]
+    if type(callback).__module__.partition(".")[0] == "keras":
+        return None
+    try:
+        return copy.deepcopy(_callbacks.detached({"": callback})[""])
+    except Exception:  # what cannot be copied cannot be ended twice
+        return None
+
+
+def carry_over(source: Any, target: Any) -> None:
+    """Start a model from the weights of another, and its optimizer's state where it is alike.
+
+    The learning rate stays the target's own: it is a parameter, and a plateau may have lowered
+    that of the source.
+
+    Raises
+    ------
+    ValueError
+        The models have other weights.
+    """
+    if [tuple(w.shape) for w in source.weights] != [tuple(w.shape) for w in target.weights]:
+        raise ValueError(
+            "training cannot go on from the fitted model: the model that `build_fn` builds now has "
+            "other weights. Set `warm_start=False`, or give the parameters of the first fit."
+        )
+    for old, new in zip(source.variables, target.variables, strict=True):
+        new.assign(old)
+    old_state, new_state = source.optimizer.variables, target.optimizer.variables
+    alike = type(source.optimizer) is type(target.optimizer) and len(old_state) == len(new_state)
+    if not alike:
+        return
+    rate = np.array(target.optimizer.learning_rate)
+    for old, new in zip(old_state, new_state, strict=True):
+        new.assign(old)
+    if any(variable is target.optimizer.learning_rate for variable in new_state):
+        target.optimizer.learning_rate.assign(rate)
+
+
+def _values(model: Any) -> list[Any]:
+    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+
+def _assign(model: Any, values: list[Any]) -> None:
+    variables = [*model.variables, *model.optimizer.variables]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

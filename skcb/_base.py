@@ -113,6 +113,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         NonFiniteLoss
             The loss became NaN or infinite.
         """
+        groups = self._groups(groups, fit_params)
         # A fit that fails leaves no half-fitted estimator behind.
         earlier = self.__dict__.pop("model_", None) if self.warm_start else None
         self.__dict__.pop("model_", None)
@@ -194,6 +195,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             columns.
         """
         watched = (X_val, y_val, sample_weight_val, validation_data)
+        groups = self._groups(groups, fit_params)
         with _keras.in_force(self._keras_settings):
             routed = self._routed(fit_params)
             context = self._init_callback_context(max_subtasks=1)

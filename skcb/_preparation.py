@@ -34,6 +34,7 @@ _SAMPLE_ROWS = 2
 class PreparationMixin(ParametersMixin):
     """From parameters and data to the parts of a fit."""
 
+    validation_split: Any
     run_id_: str
     n_features_in_: int
     _target: Target
@@ -59,6 +60,15 @@ class PreparationMixin(ParametersMixin):
             if name in routed.fit:
                 raise ValueError(f"`{name}` is data: give it to `fit`, not to the estimator.")
         return routed
+
+    def _groups(self, groups: Any, fit_params: dict[str, Any]) -> Any:
+        """Return the groups, taken from under the name by which the splitter asks for them."""
+        splitter = self.validation_split
+        if hasattr(splitter, "get_metadata_routing") and not isinstance(splitter, type):
+            alias = splitter.get_metadata_routing().split.requests.get("groups")
+            if isinstance(alias, str):
+                return fit_params.pop(alias, groups)
+        return groups
 
     def _route(self) -> Routed:
         defaults = self._named()

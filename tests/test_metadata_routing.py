@@ -87,7 +87,7 @@ def test_every_named_argument_of_fit_is_routed(metadata):
         estimator.set_params(validation_split=0.25)
     direct = clone(estimator).fit(X, y, **metadata)
     estimator.set_fit_request(**{name: True for name in metadata if name != "groups"})
-    estimator.set_score_request(sample_weight=False)
+    estimator.set_score_request(sample_weight=True)
     for outer, trained_in in meta_estimators(estimator):
         trained = trained_in(outer.fit(X, y, **metadata))
         assert trained.history_ == direct.history_

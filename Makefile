@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
@@ -15,7 +16,7 @@ TF_CHATTER := -e '/^WARNING: All log messages before absl::InitializeLog/d' -e '
 quietly = { { { { $(1); echo $$? >&3; } 2>&1 >&4 | sed $(TF_CHATTER) >&2; } 3>&1 4>&5 5>&- | \
 	{ read -r status; exit $$status; }; } 5>&1; }
 
-.PHONY: help demo test quick lint types docs examples format clean
+.PHONY: help demo test quick oldest lint types docs examples format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +30,9 @@ test: $(VENV)/.installed-test  ## the whole test suite
 
 quick: $(VENV)/.installed-test  ## the tests that take seconds
 	@$(RUN) -m pytest -q -m "not slow"
+
+oldest: $(OLDEST)/.installed  ## the quick tests on the oldest versions allowed
+	@$(OLDEST)/bin/python -m pytest -q -m "not slow"
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and layout
 	@$(RUN) -m ruff check --quiet .
@@ -64,6 +68,13 @@ $(RUN):
 	@echo "setting up $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+
+$(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(RUN)
+	@echo "setting up $(OLDEST) with the oldest versions allowed"
+	@$(RUN) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install \
+		--constraint tests/oldest.txt --editable '.[test]'
+	@touch $@
 
 $(VENV)/.installed-run: pyproject.toml | $(RUN)
 	@echo "installing skcb and what it needs (TensorFlow is large: the first time takes a minute)"

@@ -33,7 +33,13 @@ CLASSIFIED = [
     ("complex y", X, values + 1j, {}, "Complex data not supported|Unknown label type"),
     ("sparse X", sparse.csr_array(X), y, {}, "Sparse data was passed.*dense data is required"),
     ("a list of texts", ["a", "b"], y[:2], {}, "Expected 2D array, got 1D array"),
-    ("y of mixed types", X, with_value(y, 3, object), {}, "'<' not supported between|mixed|uniform"),
+    (
+        "y of mixed types",
+        X,
+        with_value(y, 3, object),
+        {},
+        "'<' not supported between|mixed|uniform",
+    ),
     ("NaN in labels", X, with_value(y, np.nan, object), {}, "contains NaN"),
     ("negative weight", X, y, {"sample_weight": -np.ones(48)}, "must not be negative"),
     ("inf in weights", X, y, {"sample_weight": np.full(48, np.inf)}, "NaN or infinity"),
@@ -174,7 +180,9 @@ def test_a_template_with_one_unit_says_what_it_cannot_learn():
     model = keras.Sequential([layers.Dense(1)])
     with pytest.raises(ValueError, match=r"Only binary classification is supported.*ends in 3"):
         KerasClassifier(model).fit(X, Y["multiclass"])
-    with pytest.raises(ValueError, match=r"y should be a 1d array, got an array of shape \(48, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"y should be a 1d array, got an array of shape \(48, 2\)"
+    ):
         KerasRegressor(model).fit(X, Y["several targets"])
 
 

@@ -45,7 +45,7 @@ def weights_of(estimator):
 def rows_seen(estimator):
     """Return which rows trained and which were evaluated, from what reached the model."""
     seen = estimator.model_.get_layer("seen")
-    return np.flatnonzero(seen.trained).tolist(), np.flatnonzero(seen.watched).tolist()
+    return np.flatnonzero(seen.trained), np.flatnonzero(seen.watched)
 
 
 # -- fit ---------------------------------------------------------------------------------------
@@ -73,7 +73,10 @@ def meta_estimators(estimator):
     return [
         (pipe, lambda p: p[-1]),
         (GridSearchCV(estimator, {"epochs": [2]}, cv=2), lambda s: s.best_estimator_),
-        (GridSearchCV(pipe, {"kerasclassifier__epochs": [2]}, cv=2), lambda s: s.best_estimator_[1]),
+        (
+            GridSearchCV(pipe, {"kerasclassifier__epochs": [2]}, cv=2),
+            lambda s: s.best_estimator_[1],
+        ),
     ]
 
 
@@ -111,7 +114,12 @@ def test_weights_are_cut_with_the_folds_of_a_cross_validation():
     estimator.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
     cv = PredefinedSplit(np.arange(48) % 2)
     found = cross_validate(
-        estimator, X, Y["regression"], cv=cv, params={"sample_weight": WEIGHT}, return_estimator=True
+        estimator,
+        X,
+        Y["regression"],
+        cv=cv,
+        params={"sample_weight": WEIGHT},
+        return_estimator=True,
     )
     for i, (train, test) in enumerate(cv.split()):
         alone = clone(estimator).fit(X[train], Y["regression"][train], sample_weight=WEIGHT[train])
@@ -132,7 +140,7 @@ def test_weights_reach_the_score_of_a_search(kind):
     estimator.set_fit_request(sample_weight=False).set_score_request(sample_weight=True)
     cv = PredefinedSplit(np.where(np.arange(48) < 24, 0, -1))
     search = GridSearchCV(estimator, {"epochs": [3]}, cv=cv).fit(X, Y[kind], sample_weight=WEIGHT)
-    (train, test), = cv.split()
+    ((train, test),) = cv.split()
     alone = clone(estimator).fit(X[train], Y[kind][train])
     weighted = alone.score(X[test], Y[kind][test], sample_weight=WEIGHT[test])
     assert search.best_score_ == weighted != alone.score(X[test], Y[kind][test])
@@ -149,9 +157,8 @@ def test_groups_go_to_the_splitter_that_asks_for_them():
     scored = []
 
     def groups_are_whole(estimator, rows, y):
-        train, watched = rows_seen_in_fit(estimator)
-        test = rows[:, 0].astype(int)
-        sides = [set(GROUPS[side].tolist()) for side in (train, watched, test)]
+        sides = (*rows_seen(estimator), rows[:, 0].astype(int))
+        sides = [set(GROUPS[side].tolist()) for side in sides]
         assert sum(map(len, sides)) == len(set.union(*sides)) == 6
         scored.append(sides)
         return 0.0
@@ -159,11 +166,6 @@ def test_groups_go_to_the_splitter_that_asks_for_them():
     search = GridSearchCV(estimator, {"epochs": [1]}, cv=GroupKFold(3), scoring=groups_are_whole)
     search.fit(ROWS, y, groups=GROUPS)
     assert len(scored) == 3
-
-
-def rows_seen_in_fit(estimator):
-    train, watched = rows_seen(estimator)
-    return np.array(train), np.array(watched)
 
 
 def test_a_splitter_that_takes_no_groups_is_not_asked_for_any():
@@ -179,7 +181,7 @@ def test_groups_under_an_alias_reach_the_splitter():
     splitter = GroupKFold(3).set_split_request(groups="patient")
     estimator = KerasClassifier(seeing, validation_split=splitter)
     pipe = make_pipeline(FunctionTransformer(), estimator).fit(ROWS, y, patient=GROUPS)
-    train, watched = rows_seen_in_fit(pipe[-1])
+    train, watched = rows_seen(pipe[-1])
     assert len(watched) == 16 and not set(GROUPS[train]) & set(GROUPS[watched])
 
 
@@ -226,5 +228,3 @@ def test_weights_are_cut_with_the_watched_rows():
     assert logs["loss"] == pytest.approx(losses[train].mean(), rel=1e-4)
     assert logs["val_loss"] == pytest.approx(losses[watched].mean(), rel=1e-4)
     assert (len(train), len(watched)) == (36, 12)
-
-

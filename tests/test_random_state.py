@@ -1,4 +1,4 @@
-"""One seed gives one result, wherever and after whatever it is used; generators stay as they were."""
+"""One seed gives one result, wherever and after whatever; global generators stay as they were."""
 
 import random
 import threading

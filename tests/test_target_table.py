@@ -147,7 +147,7 @@ def test_columns_of_zeros_and_ones_come_back_as_such(kind):
 
 def test_one_class_only_is_no_classification():
     """The error names the class."""
-    with pytest.raises(ValueError, match="at least 2 classes.*only one class: 'a'"):
+    with pytest.raises(ValueError, match=r"at least 2 classes.*only one class: 'a'"):
         KerasClassifier(network).fit(X, ["a"] * 48)
 
 

@@ -41,7 +41,13 @@ def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: An
     engine : {"auto", "keras"}
     verbose : int
         A progress bar wants its batches.
+
+    Raises
+    ------
+    RuntimeError
+        Keras runs on another backend than TensorFlow.
     """
+    _require_tensorflow()
     reason = 'engine="keras"' if engine == "keras" else _needs_keras(model)
     needs_batches = _needs_batches(callbacks, verbose)
     if reason is not None:
@@ -65,12 +71,20 @@ def for_prediction(model: Any, trained_by: Any = None) -> Any:
     return program.Bound(model, pool.borrow)
 
 
+def _require_tensorflow() -> None:
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on the backend {keras.config.backend()!r}, and skcb trains on TensorFlow "
+            "only: set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+
+
 def _needs_keras(model: Any) -> str | None:
     """Say what a program cannot do faithfully, or None."""
     import keras
 
-    if keras.config.backend() != "tensorflow":
-        return f"the backend is {keras.config.backend()}"
     if model.run_eagerly or program.runs_eagerly():
         return "the model runs eagerly"
     if model.jit_compile:

@@ -113,3 +113,10 @@ def test_what_no_program_can_do_goes_to_keras(model, reason):
 def test_engine_keras_forces_the_road():
     """The user's word is the reason."""
     assert chosen([], engine="keras").why == 'keras: engine="keras"'
+
+
+def test_another_backend_is_refused_before_training(monkeypatch):
+    """The error says which backend there is and what to set."""
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(RuntimeError, match=r"backend 'jax'.*KERAS_BACKEND=tensorflow"):
+        chosen([])

@@ -16,7 +16,7 @@ TF_CHATTER := -e '/^WARNING: All log messages before absl::InitializeLog/d' -e '
 quietly = { { { { $(1); echo $$? >&3; } 2>&1 >&4 | sed $(TF_CHATTER) >&2; } 3>&1 4>&5 5>&- | \
 	{ read -r status; exit $$status; }; } 5>&1; }
 
-.PHONY: help demo test quick oldest lint types docs examples format clean
+.PHONY: help demo test quick oldest lint types docs examples benchmarks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -50,6 +50,9 @@ examples: $(VENV)/.installed-run  ## every script of examples/, one after the ot
 		echo "== $$script"; $(call quietly,$(RUN) $$script) || exit 1; \
 	done
 
+benchmarks: $(VENV)/.installed-benchmarks  ## skcb against its peers, by turns (a quarter of an hour)
+	@$(call quietly,$(RUN) examples/benchmarks/run_all.py)
+
 format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	@$(RUN) -m ruff check --fix --quiet .
 	@$(RUN) -m ruff format --quiet .
@@ -81,7 +84,7 @@ $(VENV)/.installed-run: pyproject.toml | $(RUN)
 	@$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.installed-test $(VENV)/.installed-dev: $(VENV)/.installed-%: pyproject.toml $(VENV)/.installed-run
+$(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-benchmarks: $(VENV)/.installed-%: pyproject.toml $(VENV)/.installed-run
 	@echo "installing skcb[$*]"
 	@$(PIP) install --editable '.[$*]'
 	@touch $@

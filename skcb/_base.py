@@ -115,8 +115,9 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         """
         groups = self._groups(groups, fit_params)
         # A fit that fails leaves no half-fitted estimator behind.
-        earlier = self.__dict__.pop("model_", None) if self.warm_start else None
-        self.__dict__.pop("model_", None)
+        earlier = self.__dict__.pop("model_", None)
+        if not _judged.boolean("warm_start", self.warm_start):
+            earlier = None
         self._running = None
         with _keras.in_force(self._keras_settings):
             return self._fit(

@@ -56,7 +56,7 @@ def judge(routed: Routed, n_rows: int) -> Judged:
         batch_size=size,
         validation_batch_size=integer("validation_batch_size", watched_size, 1),
         validation_freq=_frequency(fit.get("validation_freq", 1)),
-        shuffle=_boolean("shuffle", named["shuffle"]),
+        shuffle=boolean("shuffle", named["shuffle"]),
         engine=_engine(named["engine"]),
         verbose=_verbose(fit.get("verbose", named["verbose"])),
     )
@@ -104,7 +104,8 @@ def _engine(value: Any) -> str:
     return str(value)
 
 
-def _boolean(name: str, value: Any) -> bool:
+def boolean(name: str, value: Any) -> bool:
+    """Return a flag."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"`{name}` must be True or False but got {value!r}.")
     return bool(value)

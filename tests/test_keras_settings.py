@@ -191,59 +191,73 @@ def test_nothing_is_printed_but_what_the_script_prints(backend, n_jobs, tmp_path
 
 LOUD = """
 import os, sys
-class Loud:
-    def find_spec(self, name, path=None, target=None):
-        if name == "keras":
-            print("a warning of mine", file=sys.stderr)
-            os.write(2, b"W0000 00:00:1.2 33 mine.cc:1] a warning\\n")
-            os.write(2, b"E0000 00:00:1.2 33 mine.cc:1] an error\\n")
-            os.write(2, b"no line\\n")
-            os.write(2, b"I0000 00:00:1.2 33 mine.cc:1] information\\n")
-            if "fail" in sys.argv:
-                raise ImportError("no keras here")
-sys.meta_path.insert(0, Loud())
+print("a warning of mine", file=sys.stderr)
+if "closed" not in sys.argv:
+    os.write(2, b"W0000 00:00:1.2 33 mine.cc:1] a warning\\n")
+    os.write(2, b"E0000 00:00:1.2 33 mine.cc:1] an error\\n")
+    os.write(2, b"I0000 00:00:1.2 33 mine.cc:1] information\\n")
+    os.write(2, b"no line\\n")
+if "fail" in sys.argv:
+    raise ImportError("no keras here")
+"""
+KEPT = "a warning of mine\nW0000 00:00:1.2 33 mine.cc:1] a warning\n"
+KEPT += "E0000 00:00:1.2 33 mine.cc:1] an error\nno line\n"
+LOAD = """
+import os, sys
 if "closed" in sys.argv:
     os.close(2)
     sys.stderr = None
 from skcb import _keras
 _keras.load()
 """
-KEPT = "a warning of mine\nW0000 00:00:1.2 33 mine.cc:1] a warning\n"
-KEPT += "E0000 00:00:1.2 33 mine.cc:1] an error\nno line\n"
 
 
-def test_warnings_and_errors_of_an_import_are_kept(tmp_path):
+@pytest.fixture
+def with_loud_keras(tmp_path):
+    """Return what runs a script where another `keras` is imported, one that writes to stderr."""
+    (tmp_path / "keras.py").write_text(LOUD)
+
+    def run_there(code, *arguments):
+        (tmp_path / "script.py").write_text(code)
+        return run(tmp_path / "script.py", *arguments)
+
+    return run_there
+
+
+def test_warnings_and_errors_of_an_import_are_kept(with_loud_keras):
     """Only what is information, and tells nothing about the user's work, is left out."""
-    script = tmp_path / "script.py"
-    script.write_text(LOUD)
-    assert run(script) == (0, "", KEPT)
-    code, _, stderr = run(script, "fail")
+    assert with_loud_keras(LOAD) == (0, "", KEPT)
+    code, _, stderr = with_loud_keras(LOAD, "fail")
     assert code == 1 and stderr.startswith(KEPT) and "ImportError: no keras here" in stderr
 
 
-def test_keras_loads_where_there_is_no_stderr(tmp_path):
+def test_keras_loads_where_there_is_no_stderr(with_loud_keras):
     """As in a service, or a program without a console."""
-    script = tmp_path / "script.py"
-    script.write_text(LOUD.replace("os.write(2, ", "len("))
-    assert run(script, "closed") == (0, "a warning of mine\n", "")
+    assert with_loud_keras(LOAD, "closed") == (0, "a warning of mine\n", "")
 
 
 RACE = """
-import sys, threading
+import sys, threading, time
 from skcb import _keras
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "keras":
+            time.sleep(0.2)
+
+sys.meta_path.insert(0, Slow())
 barrier = threading.Barrier(4)
+
 def load():
     barrier.wait()
     _keras.load()
+
 threads = [threading.Thread(target=load) for _ in range(4)]
 [t.start() for t in threads], [t.join() for t in threads]
 print("mine", file=sys.stderr, flush=True)
 """
 
 
-@pytest.mark.slow
-def test_threads_that_load_keras_at_once_leave_stderr_as_it_was(tmp_path):
+def test_threads_that_load_keras_at_once_leave_stderr_as_it_was(with_loud_keras):
     """A line that is written afterwards appears."""
-    script = tmp_path / "script.py"
-    script.write_text(RACE)
-    assert run(script) == (0, "", "mine\n")
+    assert with_loud_keras(RACE) == (0, "", KEPT + "mine\n")

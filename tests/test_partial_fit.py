@@ -239,3 +239,9 @@ def test_three_states_by_turns_give_the_numbers_of_three_fits():
     for step, seed in zip(steps, seeds, strict=True):
         end = {"end": Tunable(StopAfter, epochs=3)}
         assert_same(step, classifier(patience=20, **end).set_params(random_state=seed).fit(X, Y))
+
+
+def test_warm_start_is_a_flag():
+    """Anything else is an error that says so."""
+    with pytest.raises(ValueError, match="`warm_start` must be True or False but got 'yes'"):
+        KerasClassifier(net, warm_start="yes").fit(X, Y)

@@ -175,11 +175,25 @@ def unseeded(meta):
     )
 
 
-def test_random_numbers_of_a_build_function_follow_the_seed():
-    """Python's, NumPy's and Keras' own, though nobody seeded them."""
-    assert fit(0, unseeded) == fit(0, unseeded)
-    one, two = (fitted(unseeded, random_state=seed).model_.layers[0].scale for seed in (0, 1))
-    assert one != two
+@pytest.mark.parametrize(
+    "draw",
+    [random.random, np.random.rand, lambda: float(keras.random.uniform(()))],
+    ids=["Python's", "NumPy's", "Keras'"],
+)
+def test_random_numbers_of_a_build_function_follow_the_seed(draw):
+    """Though nobody seeded them, and whatever was drawn before."""
+    drawn = []
+
+    def build(meta):
+        drawn.append(draw())
+        return unseeded(meta)
+
+    results = []
+    for seed in (0, 0, 1):
+        draw()
+        results.append(fit(seed, build))
+    assert results[0] == results[1] != results[2]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 # -- global generators -------------------------------------------------------------------------

@@ -189,6 +189,7 @@ def arguments(
     *,
     rounds: int = 3,
     only: Sequence[str] | None = None,
+    usual: Sequence[str] | None = None,
     add: Callable[[argparse.ArgumentParser], Any] | None = None,
 ) -> argparse.Namespace:
     """Read the command line that all benchmarks share.
@@ -204,7 +205,7 @@ def arguments(
     parser.add_argument("--quick", action="store_true", help="one round, and less of what is long")
     parser.add_argument("--json", type=Path, help="write the lines of the table to this file too")
     if only is not None:
-        parser.add_argument("--only", nargs="+", choices=only, default=list(only))
+        parser.add_argument("--only", nargs="+", choices=only, default=usual or only)
     if add is not None:
         add(parser)
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -232,10 +233,9 @@ def report(lines: Sequence[Line], options: argparse.Namespace) -> None:
         work, against, ours, theirs, label, goal, met, note = line.cells()
         print(f"{work}, against {against}" if against else work)
         print(f"    skcb {ours}" + (f", the other {theirs}" if line.theirs else ""))
-        if label or goal:
-            print(f"    {label or 'goal'}" + (f"; goal {goal}: {met}" if goal else ""))
-        if note:
-            print(f"    {note}")
+        for said in (label, f"goal {goal}: {met}" if goal else "", note):
+            if said:
+                print(f"    {said}")
     if options.json:
         options.json.write_text(json.dumps([asdict(line) for line in lines]), "utf-8")
     if not all(line.agrees for line in lines):

@@ -108,7 +108,7 @@ WORKS = {
     "CNN": Work(images, cnn, NUMBERS, 5, 5),
     "LSTM": Work(sequences, lstm, NUMBERS, 5, 3),
     "wide MLP": Work(many_rows, wide, [{}], 2, 1.3),
-    "hidden sizes": Work(_digits.data, _digits.net, SIZES, 10, 4),
+    "hidden sizes": Work(_digits.data, _digits.net, SIZES, 5, 4),
 }
 
 

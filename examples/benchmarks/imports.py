@@ -110,7 +110,7 @@ CONTENDERS = {
 
 def main():
     """Run the contenders by turns."""
-    options = arguments(__doc__, CONTENDERS, rounds=5)
+    options = arguments(__doc__, CONTENDERS, rounds=3)
     results = race(list(CONTENDERS), options.rounds)
     ours, sklearn = (
         [result["seconds"] for result in results[name]]

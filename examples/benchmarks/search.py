@@ -225,6 +225,7 @@ CONTENDERS = {
     "KerasTuner": keras_tuner,
     "skcb, engine='keras'": keras_road,
 }
+USUAL = [name for name in CONTENDERS if "engine" not in name]
 GOALS = {"MLPClassifier": 1.2, "raw Keras loop": 18, "scikeras": 20, "KerasTuner": 20}
 
 
@@ -245,7 +246,7 @@ def compare(name, found, ours):
 
 def main():
     """Run the contenders by turns and print medians and ratios."""
-    options = arguments(__doc__, CONTENDERS, only=list(CONTENDERS))
+    options = arguments(__doc__, CONTENDERS, only=list(CONTENDERS), usual=USUAL)
     results = race(["skcb", *(name for name in options.only if name != "skcb")], options.rounds)
     ours = results.pop("skcb")
     report([compare(name, found, ours) for name, found in results.items()], options)

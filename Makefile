@@ -20,7 +20,7 @@ quietly = { { { { $(1); echo $$? >&3; } 2>&1 >&4 | sed $(TF_CHATTER) >&2; } 3>&1
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-run  ## a grid search over callbacks and schedules, on scikit-learn's data
 	@$(call quietly,$(RUN) examples/02_grid_search_callbacks.py)

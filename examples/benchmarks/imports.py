@@ -6,7 +6,7 @@ top. It must not load TensorFlow, Keras or Optuna. The time of scikit-learn's ow
 beside it.
 
 A first fit is that of a structure that this process has not seen: build, compile, one epoch of
-digits with 20 % watched. Each process fits five small MLPs of different sizes, after one fit of
+digits with 20 % watched. Each process fits three small MLPs of different sizes, after one fit of
 something else, and its number is their median. Both end with an accuracy that must be within 0.25
 of the other's (one epoch from other initial weights).
 
@@ -19,7 +19,7 @@ import time
 from _digits import compiled, data, net
 from _turns import arguments, race, report, share, value, warm_up
 
-SIZES = [(64 + k, 32) for k in range(5)]
+SIZES = [(64 + k, 32) for k in range(3)]
 GUESTS = ("tensorflow", "keras", "optuna")
 TOLERANCE = 0.25
 

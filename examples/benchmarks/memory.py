@@ -1,7 +1,7 @@
 """How much memory do many fits take in one process?
 
 Resident memory after each fit and prediction of a small MLP (one epoch of 320 digits): 1 000 fits
-of one structure and 200 fits of 200 structures by skcb, and 60 fits by plain Keras that builds,
+of one structure and 200 fits of 200 structures by skcb, and 40 fits by plain Keras that builds,
 compiles, fits and predicts. Every fitted model is dropped at once. The slope is that of a straight
 line through the second half of the curve, in MB per 100 fits: what is loaded and traced at the
 start is not in it.
@@ -92,7 +92,7 @@ CONTENDERS = {
     "skcb, many structures": many_structures,
     "raw Keras": raw,
 }
-FITS, QUICK = (1000, 200, 60), (200, 130, 20)
+FITS, QUICK = (1000, 200, 40), (200, 130, 20)
 """Fits of each; the pool keeps 64 programs, so that the second half of 130 is beyond it."""
 
 

@@ -199,9 +199,7 @@ def test_warm_start_keeps_the_learning_rate_that_is_asked_for():
 def test_warm_start_refuses_other_classes_and_other_weights():
     """Both errors say what was before and what is now."""
     warm = KerasClassifier(net, warm_start=True, random_state=0).fit(X, Y)
-    with pytest.raises(
-        ValueError, match="`classes_` is the same as in the previous"
-    ):
+    with pytest.raises(ValueError, match="`classes_` is the same as in the previous"):
         warm.fit(X, np.where(Y == "no", "a", "b"))
 
     def sized(meta, hidden=3):

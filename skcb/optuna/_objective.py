@@ -19,7 +19,6 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable  # the only way to cut frames and arrays alike
 
 from skcb import _runs
-from skcb._names import suggestion
 
 __all__ = ["CrossValObjective"]
 
@@ -241,8 +240,7 @@ def _check_space(space: Mapping[str, Any], estimator: Any) -> None:
         try:
             clone(estimator).set_params(**{name: value})
         except ValueError as error:
-            hint = suggestion(name, estimator.get_params(deep=True))
-            raise ValueError(f"`space` has {name!r}: {error} {hint}") from error
+            raise ValueError(f"`space` has {name!r}: {error}") from error
 
 
 def _any_value(distribution: Any) -> Any:

@@ -243,3 +243,19 @@ def test_warm_start_is_a_flag():
     """Anything else is an error that says so."""
     with pytest.raises(ValueError, match="`warm_start` must be True or False but got 'yes'"):
         KerasClassifier(net, warm_start="yes").fit(X, Y)
+
+
+def test_averaged_weights_are_shown_and_not_trained_on():
+    """With EMA and nothing that restores weights, each call shows the averages of `fit`."""
+    options = {
+        "optimizer": "adam",
+        "optimizer__use_ema": True,
+        "optimizer__ema_momentum": 0.9,
+        "epochs": 4,
+        "random_state": 0,
+    }
+    step = KerasClassifier(net, **options)
+    for k in range(1, 4):
+        step.partial_fit(X, Y)
+        end = Tunable(StopAfter, epochs=k)
+        assert_same(step, KerasClassifier(net, callbacks=end, **options).fit(X, Y))

@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 import io
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from skcb import callbacks as recipes
-from skcb._names import suggestion
+from skcb._names import snake, suggestion
 from skcb.tunable import Recipe, Tunable
 
 
@@ -80,7 +79,7 @@ def _pairs(callbacks: Any) -> list[tuple[str, Any]]:
         if isinstance(entry, tuple) and len(entry) == 2:
             pairs.append(entry)
             continue
-        name = _snake(_class_name(entry))
+        name = snake(_class_name(entry))
         count = seen[name] = seen.get(name, -1) + 1
         pairs.append((f"{name}_{count}" if count else name, entry))
     return pairs
@@ -95,10 +94,6 @@ def _class_name(callback: Any) -> str:
     if cls in (bool, int, float, complex, bytes, list, dict, set):
         raise not_a_callback("callbacks", callback)
     return cls.__name__
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 PATHS = {

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+SAMPLE_ROWS = 2
+"""Rows that a model sees while it is built."""
+
 
 def complete(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
     """Build all that is missing, by running rows through the model symbolically.

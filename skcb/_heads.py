@@ -6,7 +6,6 @@ of y, its labels and its columns to ``_targets``, and everything that needs Kera
 finding logits) to ``_build``: losses are known here by their names alone.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
+
+from skcb._names import snake
 
 Array: TypeAlias = NDArray[Any]
 Outputs: TypeAlias = Array | Sequence[Array] | Mapping[str, Array]
@@ -112,8 +113,8 @@ def _class_name(cls: type) -> str:
 
 
 def _canonical(name: str) -> str:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    return _ALIASES.get(snake, snake)
+    plain = snake(name)
+    return _ALIASES.get(plain, plain)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -143,3 +144,8 @@ def is_keras(value: Any, name: str) -> bool:
         base.__name__ == name and base.__module__.partition(".")[0] == "keras"
         for base in type(value).__mro__
     )
+
+
+def snake(name: str) -> str:
+    """Return a class name in snake case: ``AUC`` is "auc", ``EarlyStopping`` "early_stopping"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -6,11 +6,10 @@ Owns names, classes, instances and recipes of these parts and the settings under
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from skcb._names import accepted, grouped, suggestion
+from skcb._names import accepted, grouped, snake, suggestion
 from skcb.tunable import Recipe, Tunable, built, copied
 
 
@@ -147,11 +146,11 @@ def _metrics(value: Any, below: Mapping[str, Mapping[str, Any]]) -> Any:
 def metric_name(value: Any) -> str:
     """Return the name under which a metric's settings are given."""
     if isinstance(value, str):
-        return _snake(value)
+        return snake(value)
     source = value.cls if isinstance(value, Tunable) else value
     if not isinstance(source, type) and isinstance(getattr(source, "name", None), str):
         return str(source.name)
-    return _snake(getattr(source, "__name__", type(source).__name__))
+    return snake(getattr(source, "__name__", type(source).__name__))
 
 
 def _metric(value: Any, settings: Mapping[str, Any], name: str) -> Any:
@@ -247,7 +246,7 @@ def _named(
         if name not in _BY_SHAPE:
             module.get(name)
     except ValueError as error:
-        known = {_snake(cls.__name__) for cls in classes.values()} | set(_BY_SHAPE)
+        known = {snake(cls.__name__) for cls in classes.values()} | set(_BY_SHAPE)
         raise ValueError(
             f"`{where.partition('__')[0]}={name!r}`: Keras has none of this name. "
             + suggestion(name, known)
@@ -270,10 +269,6 @@ def _class_of(name: str, module: Any, classes: Mapping[str, type]) -> type | Non
 
 def _key(name: str) -> str:
     return name.replace("_", "").lower()
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def argument(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:

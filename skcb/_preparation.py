@@ -16,6 +16,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
 from skcb import _build, _callbacks, _runs, _validation
+from skcb._completion import SAMPLE_ROWS
 from skcb._data import Data, checked_weights, class_weights, model_input, some
 from skcb._heads import Head
 from skcb._names import FIT_NAMES, is_keras, suggestion
@@ -27,8 +28,6 @@ from skcb.exceptions import TrainingWarning
 from skcb.tunable import same
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_SAMPLE_ROWS = 2
-"""Rows that a model sees while it is built."""
 
 
 class PreparationMixin(ParametersMixin):
@@ -126,8 +125,8 @@ class PreparationMixin(ParametersMixin):
                 "X_dtype_": train.x.dtype,
             },
             params=self.get_params(deep=True),
-            sample_x=taken(x, slice(0, _SAMPLE_ROWS)),
-            encode=lambda heads: self._target.encode(train.y[:_SAMPLE_ROWS], heads),
+            sample_x=taken(x, slice(0, SAMPLE_ROWS)),
+            encode=lambda heads: self._target.encode(train.y[:SAMPLE_ROWS], heads),
             seed=seed,
         )
 

@@ -46,8 +46,7 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     >>> skcb.validation_score(clf.fit(X, y)) == -min(clf.history_["val_loss"])
     True
     """
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
+    estimator = last_step(estimator)
     history = estimator.history_
     name, greater = _monitors.criterion(history, estimator.callbacks_)
     if not name.startswith("val_"):
@@ -58,3 +57,10 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     values = history[name]
     best = (max if greater else min)(values)
     return best if greater else -best
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the estimator at the end of a Pipeline, or of Pipelines in it; others as they are."""
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    return estimator

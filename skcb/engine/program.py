@@ -201,7 +201,9 @@ class Bound:
             slots = _slots(self.model)
             if kind != "predict" and not self._program.fits(slots):
                 with BUILDING:
-                    batch = tf.nest.map_structure(lambda rows: rows[:_SAMPLE_ROWS], data)
+                    batch = tf.nest.map_structure(
+                        lambda part: part[: _completion.SAMPLE_ROWS], data
+                    )
                     _completion.complete(self.model, *batch)
                 slots = _slots(self.model)
             self._handles = [variable.handle for variable in slots]
@@ -242,9 +244,6 @@ def _slots(model: Any) -> list[Any]:
 
 def _shapes_of(slots: list[Any]) -> list[Any]:
     return [(tuple(variable.shape), variable.dtype) for variable in slots]
-
-
-_SAMPLE_ROWS = 2
 
 
 def _signature(data: Any) -> Any:

@@ -14,8 +14,6 @@ import numpy as np
 from skcb import _completion
 from skcb.engine.state import Rows
 
-_SAMPLE_ROWS = 2
-
 
 class KerasSteps:
     """Trains, evaluates and predicts with one compiled model, batch by batch.
@@ -52,7 +50,7 @@ class KerasSteps:
         """
         del by_batch
         model = self.model
-        _completion.complete(model, *rows.batch(slice(0, _SAMPLE_ROWS)))
+        _completion.complete(model, *rows.batch(slice(0, _completion.SAMPLE_ROWS)))
         model.make_train_function()
         model.reset_metrics()
         logs: Any = {}

@@ -19,6 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable  # the only way to cut frames and arrays alike
 
 from skcb import _runs
+from skcb.scoring import last_step
 
 __all__ = ["CrossValObjective"]
 
@@ -192,7 +193,7 @@ class CrossValObjective:
             score = self._scorer(
                 estimator, _safe_indexing(self.X, test), _safe_indexing(self.y, test)
             )
-            trained = _keras_step(estimator)
+            trained = last_step(estimator)
             result["fold_scores"].append(float(score))
             result["fold_epochs"].append(int(getattr(trained, "n_iter_", -1)))
             result["fold_best_epochs"].append(int(getattr(trained, "best_epoch_", -1)))
@@ -258,10 +259,3 @@ def _checked_error_score(value: Any) -> Any:
 
 def _is_per_row(value: Any, n: int) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n
-
-
-def _keras_step(estimator: Any) -> Any:
-    """Return the fitted estimator inside pipelines that knows its epochs."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    return estimator

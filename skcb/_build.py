@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skcb import _compile, _completion, _parts, _templates
+from skcb._auto_names import count_on, is_clash, named_afresh
 from skcb._heads import Head, check_units
 from skcb._names import BUILD_EXTRAS, Accepted, is_keras
 from skcb._routing import Routed, build_arguments
@@ -96,6 +97,20 @@ def build(request: Request) -> Built:
         A setting that an object lacks, a template that cannot be copied, a model that was
         trained before, or an output that does not fit the target.
     """
+    try:
+        with named_afresh() as before:
+            built = _build(request)
+        count_on(built.model, before)
+    except ValueError as error:
+        if not is_clash(error):
+            raise
+        built = _build(request)
+    _TRAINED.update(_trained(built.model))
+    return built
+
+
+def _build(request: Request) -> Built:
+    """Build under the request's seed."""
     with seeded(request.seed):
         model = _from_template(request) if is_keras(request.build_fn, "Model") else _call(request)
         heads, logits = _compile.compile_model(
@@ -105,7 +120,6 @@ def build(request: Request) -> Built:
             check_units(heads, _shapes(model.outputs))
         _finish(model, request.sample_x, request.encode(heads))
         check_units(heads, _output_shapes(model, request.sample_x))
-    _TRAINED.update(_trained(model))
     return Built(model, heads, logits)
 
 

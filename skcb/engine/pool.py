@@ -10,13 +10,15 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skcb.engine.program import Program
 from skcb.engine.structure import NotDescribed, describe
 
+if TYPE_CHECKING:
+    from skcb.engine.program import Program
+
 MOST_PROGRAMS = 64
-MOST_BYTES = 512 * 1024 * 1024
+MOST_BYTES = 1024 * 1024 * 1024
 
 _lock = threading.Lock()
 _programs: OrderedDict[Hashable, Program] = OrderedDict()
@@ -63,6 +65,8 @@ class EngineReport:
 
 def borrow(model: Any) -> Program:
     """Return the program for a model: one that others use too, or its own."""
+    from skcb.engine.program import Program  # here, because TensorFlow loads with it
+
     try:
         key = describe(model)
     except NotDescribed as why:

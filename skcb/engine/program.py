@@ -10,7 +10,8 @@ Leaves to ``structure`` which models are the same, and to ``roads`` when to use 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,7 +111,14 @@ class Bound:
         self._handles: list[Any] | None = None
 
     def train_epoch(
-        self, rows: Any, order: np.ndarray, batch_size: int, callbacks: Any, *, by_batch: bool
+        self,
+        rows: Any,
+        order: np.ndarray,
+        batch_size: int,
+        callbacks: Any,
+        *,
+        by_batch: bool,
+        rates: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Train one epoch; see :class:`skcb.engine.steps.KerasSteps` for the parameters.
 
@@ -118,13 +126,21 @@ class Bound:
         hooks.
         """
         data = self._rows(rows)
+        if rates is None:
+            rates = _NO_RATES
         if not by_batch:
-            return self._call("train", data, order, batch_size)
+            return self._call("train", data, order, batch_size, rates=rates)
         logs: dict[str, Any] = {}
         for step, start in enumerate(range(0, len(order), batch_size)):
             callbacks.on_train_batch_begin(step)
-            part = order[start : start + batch_size]
-            logs = self._call("train", data, part, batch_size, first=start == 0)
+            logs = self._call(
+                "train",
+                data,
+                order[start : start + batch_size],
+                batch_size,
+                first=start == 0,
+                rates=rates[step : step + 1],
+            )
             callbacks.on_train_batch_end(step, logs)
             if self.model.stop_training:
                 break
@@ -165,18 +181,27 @@ class Bound:
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), tensors)
 
     def _call(
-        self, kind: str, data: Any, order: np.ndarray, batch_size: int, *, first: bool = True
+        self,
+        kind: str,
+        data: Any,
+        order: np.ndarray,
+        batch_size: int,
+        *,
+        first: bool = True,
+        rates: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Run batches; ``first`` says that they begin an epoch, so metrics start from nothing."""
-        numbers = (
+        numbers = [
             tf.constant(order, tf.int32),
             tf.constant(batch_size, tf.int32),
             tf.constant(first),
-        )
+        ]
+        if rates is not None:
+            numbers.append(tf.constant(rates, tf.float32))
         logs = self._run(kind, data, numbers)
         return {name: _as_number(value) for name, value in logs.items()}
 
-    def _run(self, kind: str, data: Any, numbers: tuple[Any, ...] = ()) -> Any:
+    def _run(self, kind: str, data: Any, numbers: Sequence[Any] = ()) -> Any:
         """Call a traced function on this model's own variables."""
         traced = self._function(kind, data)
         function = traced.function
@@ -222,6 +247,9 @@ class Bound:
         self._tensors.clear()
 
 
+_NO_RATES = np.zeros(0, np.float32)
+"""Says that no step sets the learning rate."""
+
 _ELEMENTS_AT_ONCE = 1 << 18
 """Numbers in the rows that are predicted by one call: 1 MB of float32."""
 
@@ -258,6 +286,7 @@ def _as_number(value: Any) -> Any:
 
 def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
     """Trace a function for rows like these, and find its variables among the model's."""
+    _clear_kernels()
     rows = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), data)
     inner: list[Any] = []
     if kind == "predict":
@@ -265,7 +294,10 @@ def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
     else:
         step = model.train_step if kind == "train" else model.test_step
         carries = not _is_keras_own(model, step.__name__)
-        concrete, inner = _trace_epoch(model, step, rows, slots, carries=carries)
+        trains = kind == "train"
+        concrete, inner = _trace_epoch(model, step, rows, slots, trains=trains, carries=carries)
+    _forget_gradients([concrete, *inner])
+    weakref.finalize(concrete, _gone.append, kind)
     handles = {id(variable.handle): place for place, variable in enumerate(slots)}
     places = [handles.get(id(captured)) for captured in concrete.captured_inputs]
     operations = sum(len(f.graph.get_operations()) for f in [concrete, *inner])
@@ -276,7 +308,41 @@ def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
     return Traced(concrete, inner, [place for place in places if place is not None], n_bytes)
 
 
-_BYTES_AN_OPERATION = 4096
+_BYTES_AN_OPERATION = 20_000
+"""What an operation of a traced function costs: 15 MB in all for a small network's 750."""
+
+
+_gone: list[str] = []
+"""The kinds of the functions that were dropped since kernels were last cleared."""
+
+
+def _clear_kernels() -> None:
+    """Free the kernels of functions that are gone.
+
+    TensorFlow keeps the kernel of a function that is called as an operation, and with it all that
+    was compiled for it (1.3 MB for a training step), until it is told to clear all kernels. Those
+    in use stay until their call is over; the others are made again when they are needed, which
+    takes far less than a trace. There is no public door; test_pool.py notices if it goes.
+    """
+    if _gone:
+        from tensorflow.python.eager import context
+
+        _gone.clear()
+        context.context().clear_kernel_cache()
+
+
+def _forget_gradients(functions: list[Any]) -> None:
+    """Drop the gradients that TensorFlow registered for what was traced.
+
+    It never drops one itself, and each holds the whole graph. Nobody derives a step once more.
+    The registry has no public door; test_pool.py notices if it goes.
+    """
+    from tensorflow.python.framework.ops import gradient_registry
+
+    for function in functions:
+        for operation in function.graph.get_operations():
+            name = operation.node_def.attr["_gradient_op_type"].s.decode()
+            gradient_registry._registry.pop(name, None)
 
 
 def _concrete(function: Any, *specs: Any, **attributes: Any) -> Any:
@@ -293,7 +359,7 @@ def _is_keras_own(model: Any, step: str) -> bool:
 
 
 def _trace_epoch(
-    model: Any, step: Any, rows: Any, slots: list[Any], *, carries: bool
+    model: Any, step: Any, rows: Any, slots: list[Any], *, trains: bool, carries: bool
 ) -> tuple[Any, list[Any]]:
     """Trace a function that takes a step for each batch and returns the epoch's logs.
 
@@ -303,6 +369,9 @@ def _trace_epoch(
 
     Parameters
     ----------
+    trains : bool
+        Whether the step is a training step; then the function takes learning rates too, one for
+        each step, or none.
     carries : bool
         Whether the step returns logs of its own, of which the last are the epoch's.
 
@@ -312,51 +381,84 @@ def _trace_epoch(
     """
     one_step = _concrete(_with_shapes(step, slots), rows, _noinline=True)
     n_data, n_logs = len(tf.nest.flatten(rows)), len(one_step.outputs) if carries else 0
+    captured, taken = list(one_step.captured_inputs), len(one_step.captured_inputs)
+    rate: Any = _rate_variable(model) if trains else None
+    if rate is not None and _place(rate, captured) is None:
+        captured.append(rate.handle)
 
     def more(values: Any) -> Any:
         start, end, *_ = values
         return start < end
 
     def take_step(values: Any) -> Any:
-        start, end, order, size, *others = values
+        start, end, order, size, rates, *others = values
         data, variables = others[:n_data], others[n_data + n_logs :]
         batch = order[start : tf.minimum(start + size, end)]
         logs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*(tf.gather(part, batch) for part in data), *variables],
+            args=[*(tf.gather(part, batch) for part in data), *variables[:taken]],
             Tout=[output.dtype for output in one_step.outputs],
             f=one_step,
         )
-        return [start + size, end, order, size, *data, *(logs if carries else ()), *variables]
+        return [start + size, end, order, size, rates, *data, *logs[:n_logs], *variables]
+
+    def take_step_at_its_rate(values: Any) -> Any:
+        start, _, _, size, rates, *_ = values
+        now = tf.cast(rates[start // size], rate.dtype)
+        # Through the very argument that the step reads it by: TensorFlow keeps the two in order
+        # only where it sees that they are one variable.
+        handle = values[-len(captured) :][_place(rate, captured)]
+        tf.raw_ops.AssignVariableOp(resource=handle, value=now)
+        return take_step(values)
 
     number, order = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
+    rates = tf.TensorSpec([None], tf.float32)
     logs = [tf.TensorSpec(o.shape, o.dtype) for o in one_step.outputs[:n_logs]]
-    variables = [tf.TensorSpec([], v.dtype) for v in one_step.captured_inputs]
-    specs = [number, number, order, number, *tf.nest.flatten(rows), *logs, *variables]
-    condition, body = _concrete(more, specs), _concrete(take_step, specs)
+    variables = [tf.TensorSpec([], handle.dtype) for handle in captured]
+    specs = [number, number, order, number, rates, *tf.nest.flatten(rows), *logs, *variables]
+    condition, plain = _concrete(more, specs), _concrete(take_step, specs)
+    rated = plain if rate is None else _concrete(take_step_at_its_rate, specs)
 
-    def epoch(data: Any, order: Any, size: Any, first: Any) -> Any:
+    def epoch(data: Any, order: Any, size: Any, first: Any, *given: Any) -> Any:
         # In the graph: from Python it costs 0.3 ms an epoch for a loss and one metric.
         tf.cond(first, model.reset_metrics, lambda: None)
-        last = tf.raw_ops.While(
-            input=[
-                *(tf.constant(0), tf.size(order), order, size),
-                *tf.nest.flatten(data),
-                *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
-                *one_step.captured_inputs,
-            ],
-            cond=condition,
-            body=body,
-        )
+        rates = given[0] if given else tf.constant(_NO_RATES)
+        start = [
+            *(tf.constant(0), tf.size(order), order, size, rates),
+            *tf.nest.flatten(data),
+            *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
+            *captured,
+        ]
+
+        def run(body: Any) -> Any:
+            end = tf.raw_ops.While(input=start, cond=condition, body=body)
+            return end[5 + n_data : 5 + n_data + n_logs]
+
+        if rated is plain:
+            last = run(plain)
+        else:
+            last = tf.cond(tf.size(rates) > 0, lambda: run(rated), lambda: run(plain))
         results = model.get_metrics_result()
         if not carries:
             return results
-        own = tf.nest.pack_sequence_as(
-            one_step.structured_outputs, last[4 + n_data : 4 + n_data + n_logs]
-        )
+        own = tf.nest.pack_sequence_as(one_step.structured_outputs, last)
         return results if isinstance(own, dict) and set(own) == set(results) else own
 
-    whole = _concrete(epoch, rows, order, number, tf.TensorSpec([], tf.bool))
-    return whole, [one_step, condition, body]
+    signature = [rows, order, number, tf.TensorSpec([], tf.bool), *([rates] if trains else [])]
+    return _concrete(epoch, *signature), [one_step, condition, plain, rated]
+
+
+def _rate_variable(model: Any) -> Any:
+    """Return the variable that holds the learning rate; None where a schedule object is it."""
+    import keras
+
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    rate = optimizer.learning_rate
+    return rate.value if isinstance(rate, keras.Variable) else None
+
+
+def _place(variable: Any, handles: list[Any]) -> Any:
+    """Return where a variable's handle stands in a list, or None."""
+    return next((i for i, handle in enumerate(handles) if handle is variable.handle), None)
 
 
 def _with_shapes(step: Any, slots: list[Any]) -> Any:

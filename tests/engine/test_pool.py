@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 import skcb
 from skcb import KerasClassifier
 from skcb.callbacks import EarlyStopping
-from skcb.engine import pool
+from skcb.engine import pool, program
 from skcb.schedules import CosineDecay
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
@@ -95,6 +95,30 @@ def test_custom_code_shares_nothing_and_the_report_says_why():
     assert report.programs == 0
     assert any("Mine" in why for why in report.alone)
     assert "Mine" in str(report)
+
+
+def test_tensorflow_keeps_nothing_of_a_trace_but_the_functions():
+    """Its registry of gradients, which never forgets, would hold the graph of every trace."""
+    from tensorflow.python.framework.ops import gradient_registry
+
+    classifier(hidden=3, epochs=1).fit(X, Y)
+    before = set(gradient_registry.list())
+    for hidden in (4, 5):
+        classifier(hidden=hidden, epochs=1).fit(X, Y)
+    assert set(gradient_registry.list()) == before
+
+
+def test_functions_that_are_gone_take_their_kernels_along():
+    """What is left of a program is freed at the next trace, and fits go on as before."""
+    alive = classifier(hidden=3, epochs=1).fit(X, Y)
+    expected = alive.predict_proba(X)
+    classifier(hidden=4, epochs=1).fit(X, Y)
+    skcb.clear_programs()
+    gc.collect()
+    assert program._gone
+    classifier(hidden=5, epochs=1).fit(X, Y)
+    assert not program._gone
+    np.testing.assert_array_equal(alive.predict_proba(X), expected)
 
 
 def test_models_are_freed_with_their_estimators():

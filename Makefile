@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 OLDEST ?= .venv-oldest
+JAX ?= .venv-jax
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
@@ -16,7 +17,7 @@ TF_CHATTER := -e '/^WARNING: All log messages before absl::InitializeLog/d' -e '
 quietly = { { { { $(1); echo $$? >&3; } 2>&1 >&4 | sed $(TF_CHATTER) >&2; } 3>&1 4>&5 5>&- | \
 	{ read -r status; exit $$status; }; } 5>&1; }
 
-.PHONY: help demo test quick oldest lint types docs examples benchmarks format clean
+.PHONY: help demo test quick oldest jax lint types docs examples benchmarks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,6 +34,9 @@ quick: $(VENV)/.installed-test  ## the tests that take seconds
 
 oldest: $(OLDEST)/.installed  ## the quick tests on the oldest versions allowed
 	@$(OLDEST)/bin/python -m pytest -q -m "not slow"
+
+jax: $(JAX)/.installed  ## the tests of Keras on JAX, which has an environment of its own
+	@$(JAX)/bin/python -m pytest -q tests/engine/test_backends.py
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and layout
 	@$(RUN) -m ruff check --quiet .
@@ -77,6 +81,12 @@ $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(RUN)
 	@$(RUN) -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install \
 		--constraint tests/oldest.txt --editable '.[test]'
+	@touch $@
+
+$(JAX)/.installed: pyproject.toml | $(RUN)
+	@echo "setting up $(JAX) with Keras on JAX"
+	@$(RUN) -m venv $(JAX)
+	@$(JAX)/bin/python -m pip --disable-pip-version-check -qq install --editable '.[test,jax]'
 	@touch $@
 
 $(VENV)/.installed-run: pyproject.toml | $(RUN)

@@ -1,7 +1,8 @@
 """Roads: how a fit's epochs are run, and why so.
 
 Owns the choice between a compiled call an epoch, the same program batch by batch, and Keras' own
-functions. Leaves the running to ``program`` and ``steps``.
+functions. Leaves the running to ``program``, ``steps`` and ``fits``. TensorFlow is loaded here only
+where Keras runs on it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from skcb.engine import pool, program
+import keras
+
+from skcb.engine import fits
 from skcb.engine.steps import KerasSteps
 
 _BATCH_HOOKS = (
@@ -41,15 +44,15 @@ def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: An
     engine : {"auto", "keras"}
     verbose : int
         A progress bar wants its batches.
-
-    Raises
-    ------
-    RuntimeError
-        Keras runs on another backend than TensorFlow.
     """
-    _require_tensorflow()
-    reason = 'engine="keras"' if engine == "keras" else _needs_keras(model)
+    reason = 'engine="keras"' if engine == "keras" else None
     needs_batches = _needs_batches(callbacks, verbose)
+    if not _on_tensorflow():
+        reason = reason or f"the backend is {keras.config.backend()!r}"
+        return Road(fits.KerasFits(model), needs_batches is not None, f"keras: {reason}")
+    from skcb.engine import pool, program  # here, because TensorFlow loads with them
+
+    reason = reason or _needs_keras(model)
     if reason is not None:
         road = Road(KerasSteps(model), True, f"keras: {reason}")
     elif needs_batches is not None:
@@ -64,6 +67,10 @@ def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: An
 
 def for_prediction(model: Any, trained_by: Any = None) -> Any:
     """Return what predicts with a trained model; what trained it, where that can."""
+    if not _on_tensorflow():
+        return trained_by or fits.KerasFits(model)
+    from skcb.engine import pool, program
+
     if _needs_keras(model) is not None or not program.predicts_as_keras(model):
         return KerasSteps(model)
     if isinstance(trained_by, program.Bound):
@@ -71,19 +78,13 @@ def for_prediction(model: Any, trained_by: Any = None) -> Any:
     return program.Bound(model, pool.borrow)
 
 
-def _require_tensorflow() -> None:
-    import keras
-
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Keras runs on the backend {keras.config.backend()!r}, and skcb trains on TensorFlow "
-            "only: set KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+def _on_tensorflow() -> bool:
+    return bool(keras.config.backend() == "tensorflow")
 
 
 def _needs_keras(model: Any) -> str | None:
     """Say what a program cannot do faithfully, or None."""
-    import keras
+    from skcb.engine import program
 
     if model.run_eagerly or program.runs_eagerly():
         return "the model runs eagerly"
@@ -108,8 +109,6 @@ def _needs_batches(callbacks: Mapping[str, Any], verbose: Any) -> str | None:
 
 def _batch_hook(callback: Any) -> str | None:
     """Return the batch hook that a callback needs, or None."""
-    import keras
-
     kinds = keras.callbacks
     for name in _BATCH_HOOKS:
         hook = getattr(callback, name)

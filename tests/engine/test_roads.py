@@ -1,9 +1,11 @@
 """Which road a fit takes, and why."""
 
 import keras
+import numpy as np
 import pytest
 
 from skcb.engine import roads
+from skcb.engine.fits import KerasFits
 
 K = keras.callbacks
 
@@ -115,8 +117,23 @@ def test_engine_keras_forces_the_road():
     assert chosen([], engine="keras").why == 'keras: engine="keras"'
 
 
-def test_another_backend_is_refused_before_training(monkeypatch):
-    """The error says which backend there is and what to set."""
+@pytest.mark.parametrize(
+    "engine, reason", [("auto", "the backend is 'jax'"), ("keras", 'engine="keras"')]
+)
+@pytest.mark.parametrize("callbacks, by_batch", [([], False), ([Overrides()], True)])
+def test_another_backend_trains_by_fit(monkeypatch, engine, reason, callbacks, by_batch):
+    """The reason names the backend; callbacks still get the batches that they need."""
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    with pytest.raises(RuntimeError, match=r"backend 'jax'.*KERAS_BACKEND=tensorflow"):
-        chosen([])
+    road = chosen(callbacks, engine=engine)
+    assert isinstance(road.steps, KerasFits)
+    assert (road.by_batch, road.why) == (by_batch, f"keras: {reason}")
+
+
+def test_another_backend_predicts_by_keras(monkeypatch):
+    """By what trained the model, or what is made for one that comes from a pickle."""
+    model = model_of()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    fits = roads.for_prediction(model)
+    x = np.ones((3, 2), "float32")
+    np.testing.assert_array_equal(fits.predict(x, 2), model.predict(x, batch_size=2, verbose=0))
+    assert roads.for_prediction(model, fits) is fits

@@ -14,6 +14,7 @@ copyright = "2026, the skcb developers"
 release = skcb.__version__
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -21,6 +22,11 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build"]
+
+# The curves of schedules.md; curves.py draws them from the schedules themselves.
+plot_formats = ["svg"]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 html_theme = "furo"
 html_title = f"skcb {release}"

@@ -15,6 +15,7 @@ import numpy as np
 
 from skcb.engine.state import TrainingState
 from skcb.exceptions import NonFiniteLoss
+from skcb.schedules import Schedule
 
 
 def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
@@ -42,6 +43,8 @@ def begin(state: TrainingState) -> None:
         state.model.stop_training = False
         state.callbacks.on_train_begin()
         state.begun = True
+        if state.backup is not None:
+            state.backup.restore(state)
 
 
 def finish(state: TrainingState) -> None:
@@ -73,11 +76,17 @@ def advance(state: TrainingState) -> dict[str, float]:
     """Train one epoch, be it beyond ``epochs``, and return its logs."""
     begin(state)
     steps, model, epoch = state.steps, state.model, state.epoch
-    if state.schedule is not None:
-        model.optimizer.learning_rate = _scheduled(state)
+    rates = _scheduled(state)
+    if rates is not None:
+        model.optimizer.learning_rate = float(rates[0])
     state.callbacks.on_epoch_begin(epoch)
     logs = steps.train_epoch(
-        state.train, _order(state), state.batch_size, state.callbacks, by_batch=state.by_batch
+        state.train,
+        _order(state),
+        state.batch_size,
+        state.callbacks,
+        by_batch=state.by_batch,
+        rates=None if rates is None or len(rates) == 1 else rates.astype(np.float32),
     )
     rate = learning_rate(model)
     if state.watched is not None and _is_watched(epoch, state.validation_freq):
@@ -93,6 +102,8 @@ def advance(state: TrainingState) -> dict[str, float]:
     state.learning_rates.append(rate)
     state.stopped = bool(model.stop_training)
     state.epoch += 1
+    if state.backup is not None:
+        state.backup.save(state)
     return logs
 
 
@@ -106,13 +117,22 @@ def _is_watched(epoch: int, freq: Any) -> bool:
     return (epoch + 1) in freq if isinstance(freq, list | tuple | set) else (epoch + 1) % freq == 0
 
 
-def _scheduled(state: TrainingState) -> float:
-    """Return the schedule's learning rate times the plateaus' factors, not below ``min_lr``."""
-    assert state.schedule is not None
-    rate = state.schedule(state.epoch, state.learning_rate, state.epochs)
-    if state.plateau_factor == 1.0:
-        return rate
-    return max(rate * state.plateau_factor, min(state.min_lr, rate))
+def _scheduled(state: TrainingState) -> np.ndarray | None:
+    """Return the learning rate of the epoch, or those of its steps, where there is a schedule.
+
+    It is the schedule's times the plateaus' factors, not below ``min_lr``.
+    """
+    schedule = state.schedule
+    if schedule is None:
+        return None
+    now = (state.epoch, state.learning_rate, state.epochs)
+    if isinstance(schedule, Schedule) and schedule.by_batch():
+        rates = schedule.rates(*now, n_steps=-(-len(state.train) // state.batch_size))
+    else:
+        rates = np.array([schedule(*now)])
+    if state.plateau_factor != 1.0:
+        rates = np.maximum(rates * state.plateau_factor, np.minimum(state.min_lr, rates))
+    return rates
 
 
 def _note_plateau(state: TrainingState, before: float) -> None:

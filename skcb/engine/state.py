@@ -76,6 +76,7 @@ class TrainingState:
     order : numpy.random.Generator or None
         Draws the order of each epoch; None keeps the rows as they are.
     schedule : function of (epoch, lr, epochs), or None
+        A :class:`skcb.schedules.Schedule` may give each step of an epoch a rate of its own.
     learning_rate : float
         The optimizer's own, from which the schedule starts.
     plateau_factor : float
@@ -94,6 +95,8 @@ class TrainingState:
         Position in the history of the epochs that were evaluated.
     logs : dict
         Of the last epoch.
+    backup : object or None
+        What restores a killed fit when this one begins, and saves it after each epoch.
     """
 
     model: Any
@@ -120,6 +123,7 @@ class TrainingState:
     learning_rates: list[float] = field(default_factory=list)
     watched_epochs: list[int] = field(default_factory=list)
     logs: dict[str, float] | None = None
+    backup: Any = None
 
     def __post_init__(self) -> None:
         self.epoch = self.initial_epoch

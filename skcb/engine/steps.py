@@ -28,7 +28,14 @@ class KerasSteps:
         self.model = model
 
     def train_epoch(
-        self, rows: Rows, order: np.ndarray, batch_size: int, callbacks: Any, *, by_batch: bool
+        self,
+        rows: Rows,
+        order: np.ndarray,
+        batch_size: int,
+        callbacks: Any,
+        *,
+        by_batch: bool,
+        rates: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Train one epoch.
 
@@ -42,6 +49,8 @@ class KerasSteps:
             Gets the batch hooks.
         by_batch : bool
             Whether a callback needs the batches; here there is no other way.
+        rates : ndarray of shape (number of steps,), dtype float32, or None
+            The learning rate of each step; the last one stays. None: the optimizer's own.
 
         Returns
         -------
@@ -56,6 +65,8 @@ class KerasSteps:
         logs: Any = {}
         for step, start in enumerate(range(0, len(order), batch_size)):
             callbacks.on_train_batch_begin(step)
+            if rates is not None:
+                model.optimizer.learning_rate = rates[step]
             batch = rows.batch(order[start : start + batch_size])
             logs = model.train_function(iter([batch]))
             callbacks.on_train_batch_end(step, logs)

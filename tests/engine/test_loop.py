@@ -10,6 +10,7 @@ import pytest
 from skcb.engine import loop
 from skcb.engine.state import Rows, TrainingState
 from skcb.exceptions import NonFiniteLoss
+from skcb.schedules import PolynomialDecay
 
 
 class FakeSteps:
@@ -17,11 +18,14 @@ class FakeSteps:
 
     def __init__(self, model, losses, seen):
         self.model, self.losses, self.seen = model, iter(losses), seen
-        self.orders = []
+        self.orders, self.rates = [], []
 
-    def train_epoch(self, rows, order, batch_size, callbacks, *, by_batch):
-        """Return the next loss."""
+    def train_epoch(self, rows, order, batch_size, callbacks, *, by_batch, rates=None):
+        """Return the next loss; the last rate stays."""
         self.seen.append("train")
+        if rates is not None:
+            self.rates.append(rates)
+            self.model.optimizer.learning_rate = rates[-1]
         self.orders.append(order)
         return {"loss": next(self.losses)}
 
@@ -174,6 +178,39 @@ def test_min_lr_holds_for_the_product():
         min_lr=0.02,
     )
     np.testing.assert_allclose(drained(state).learning_rates, [0.1, 0.025, 0.02], rtol=1e-6)
+
+
+def falling(lr, done):
+    """Return what a straight line from lr to 0 is after some of 6 steps."""
+    return lr * (1 - np.asarray(done) / 6)
+
+
+def test_schedule_by_batch_gives_each_step_a_rate():
+    """Three epochs of two steps; the optimizer has the first rate when an epoch begins."""
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(loop.learning_rate(note.model))
+    )
+    state = drained(state_of([1.0] * 3, callbacks=[note], schedule=PolynomialDecay(per="batch")))
+    np.testing.assert_allclose(state.steps.rates, falling(0.1, [[0, 1], [2, 3], [4, 5]]), rtol=1e-6)
+    assert {rates.dtype for rates in state.steps.rates} == {np.dtype("float32")}
+    np.testing.assert_allclose(state.learning_rates, falling(0.1, [1, 3, 5]), rtol=1e-6)
+    np.testing.assert_allclose(seen, falling(0.1, [0, 2, 4]), rtol=1e-6)
+
+
+def test_schedule_by_epoch_gives_the_steps_no_rates():
+    """The optimizer has one rate for all of them."""
+    assert drained(state_of([1.0] * 3, schedule=PolynomialDecay())).steps.rates == []
+
+
+def test_plateau_and_lowest_rate_hold_for_each_step():
+    """From the second epoch on every step has half the schedule's rate, or the lowest."""
+    state = state_of(
+        [1.0] * 3, callbacks=[Lowers({0})], schedule=PolynomialDecay(per="batch"), min_lr=0.02
+    )
+    halved = np.maximum(falling(0.1, [[2, 3], [4, 5]]) / 2, 0.02)
+    halved[1, 1] = falling(0.1, 5)  # the schedule itself is below the lowest
+    np.testing.assert_allclose(drained(state).steps.rates[1:], halved, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

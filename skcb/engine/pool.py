@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skcb.engine.structure import NotDescribed, describe
+from skcb.engine.structure import NotDescribed, Number, describe
 
 if TYPE_CHECKING:
     from skcb.engine.program import Program
@@ -63,21 +63,21 @@ class EngineReport:
         return "\n".join(lines)
 
 
-def borrow(model: Any) -> Program:
-    """Return the program for a model: one that others use too, or its own."""
+def borrow(model: Any) -> tuple[Program, list[Number]]:
+    """Return the program for a model, one that others use too or its own, and what it is fed."""
     from skcb.engine.program import Program  # here, because TensorFlow loads with it
 
     try:
-        key = describe(model)
+        key, numbers = describe(model)
     except NotDescribed as why:
         with _lock:
             _alone[str(why)] += 1
-        return Program()
+        return Program(), []
     with _lock:
         program = _programs.setdefault(key, Program())
         _programs.move_to_end(key)
     _shrink()
-    return program
+    return program, numbers
 
 
 def _shrink() -> None:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from skcb import _completion
 from skcb._seeds import BUILDING
+from skcb.engine.structure import Number
 
 
 class Traced(NamedTuple):
@@ -50,7 +51,9 @@ class Program:
         self.n_traces = {"train": 0, "evaluate": 0, "predict": 0}
         self.n_fits = 0
 
-    def function(self, kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
+    def function(
+        self, kind: str, model: Any, data: Any, slots: list[Any], numbers: Sequence[Number] = ()
+    ) -> Traced:
         """Return the function of a kind for data like these, traced if need be.
 
         Parameters
@@ -62,6 +65,8 @@ class Program:
             Rows; their number is left open.
         slots : list of tf.Variable
             The model's variables in their order.
+        numbers : sequence of Number
+            What is fed to the function in place of being traced.
         """
         key = (kind, _signature(data))
         with self._lock:
@@ -69,7 +74,7 @@ class Program:
         if found is not None:
             return found
         with BUILDING:  # tracing is Python and uses Keras' global state
-            traced = _trace(kind, model, data, slots)
+            traced = _trace(kind, model, data, slots, numbers)
         with self._lock:
             if kind != "predict":  # which needs no metrics, so theirs may be missing
                 self._shapes = _shapes_of(slots)
@@ -98,14 +103,16 @@ class Bound:
     model : keras.Model
         Compiled and built.
     find : callable
-        Gives the program for the model; asked when the first step is needed, since callbacks may
-        still change the model in ``on_train_begin``.
+        Gives the program for the model, and the numbers to feed it; asked when the first step is
+        needed, since callbacks may still change the model in ``on_train_begin``.
     """
 
-    def __init__(self, model: Any, find: Callable[[Any], Program]) -> None:
+    def __init__(self, model: Any, find: Callable[[Any], tuple[Program, list[Number]]]) -> None:
         self.model = model
         self._find = find
         self._program: Program | None = None
+        self._numbers: list[Number] = []
+        self._fed: Any = None
         self._functions: dict[Any, Traced] = {}
         self._tensors: dict[int, tuple[Any, Any]] = {}
         self._handles: list[Any] | None = None
@@ -172,7 +179,7 @@ class Bound:
         parts = []
         for start in range(0, len(first), rows):
             part = tf.nest.map_structure(lambda a, s=start: tf.constant(a[s : s + rows]), x)
-            parts.append(self._outputs(self._run("predict", (part,))))
+            parts.append(self._outputs(self._run(self._function("predict", (part,)), (part,))))
         if len(parts) == 1:
             return parts[0]
         return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
@@ -191,19 +198,20 @@ class Bound:
         rates: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Run batches; ``first`` says that they begin an epoch, so metrics start from nothing."""
-        numbers = [
+        traced = self._function(kind, data)
+        inputs = [
             tf.constant(order, tf.int32),
             tf.constant(batch_size, tf.int32),
             tf.constant(first),
+            self._fed,
         ]
         if rates is not None:
-            numbers.append(tf.constant(rates, tf.float32))
-        logs = self._run(kind, data, numbers)
+            inputs.append(tf.constant(rates, tf.float32))
+        logs = self._run(traced, data, inputs)
         return {name: _as_number(value) for name, value in logs.items()}
 
-    def _run(self, kind: str, data: Any, numbers: Sequence[Any] = ()) -> Any:
+    def _run(self, traced: Traced, data: Any, inputs: Sequence[Any] = ()) -> Any:
         """Call a traced function on this model's own variables."""
-        traced = self._function(kind, data)
         function = traced.function
         captured = function.captured_inputs
         if traced.places is not None:
@@ -211,7 +219,7 @@ class Bound:
         # A concrete function called in Python runs on the variables that it was traced with;
         # called as an operation it takes any others of the same shapes as arguments.
         flat = tf.raw_ops.StatefulPartitionedCall(
-            args=[*tf.nest.flatten(data), *numbers, *captured],
+            args=[*tf.nest.flatten(data), *inputs, *captured],
             Tout=[output.dtype for output in function.outputs],
             f=function,
         )
@@ -221,8 +229,11 @@ class Bound:
         key = (kind, _signature(data))
         if key not in self._functions:
             if self._program is None:
-                self._program = self._find(self.model)
+                self._program, self._numbers = self._find(self.model)
                 self._program.n_fits += 1
+                # Read once a fit: Keras, too, reads them when it traces, and not again.
+                values = [float(getattr(number.owner, number.name)) for number in self._numbers]
+                self._fed = tf.constant(values, tf.float64, [len(values)])
             slots = _slots(self.model)
             if kind != "predict" and not self._program.fits(slots):
                 with BUILDING:
@@ -232,7 +243,9 @@ class Bound:
                     _completion.complete(self.model, *batch)
                 slots = _slots(self.model)
             self._handles = [variable.handle for variable in slots]
-            self._functions[key] = self._program.function(kind, self.model, data, slots)
+            self._functions[key] = self._program.function(
+                kind, self.model, data, slots, self._numbers
+            )
         return self._functions[key]
 
     def _rows(self, rows: Any) -> Any:
@@ -284,7 +297,9 @@ def _as_number(value: Any) -> Any:
     return float(array) if array.ndim == 0 else array
 
 
-def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
+def _trace(
+    kind: str, model: Any, data: Any, slots: list[Any], numbers: Sequence[Number] = ()
+) -> Traced:
     """Trace a function for rows like these, and find its variables among the model's."""
     _clear_kernels()
     rows = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), data)
@@ -294,8 +309,10 @@ def _trace(kind: str, model: Any, data: Any, slots: list[Any]) -> Traced:
     else:
         step = model.train_step if kind == "train" else model.test_step
         carries = not _is_keras_own(model, step.__name__)
-        trains = kind == "train"
-        concrete, inner = _trace_epoch(model, step, rows, slots, trains=trains, carries=carries)
+        step = _with_shapes(_fed_with(numbers, step), slots)
+        concrete, inner = _trace_epoch(
+            model, step, rows, len(numbers), trains=kind == "train", carries=carries
+        )
     _forget_gradients([concrete, *inner])
     weakref.finalize(concrete, _gone.append, kind)
     handles = {id(variable.handle): place for place, variable in enumerate(slots)}
@@ -359,7 +376,7 @@ def _is_keras_own(model: Any, step: str) -> bool:
 
 
 def _trace_epoch(
-    model: Any, step: Any, rows: Any, slots: list[Any], *, trains: bool, carries: bool
+    model: Any, step: Any, rows: Any, n_fed: int, *, trains: bool, carries: bool
 ) -> tuple[Any, list[Any]]:
     """Trace a function that takes a step for each batch and returns the epoch's logs.
 
@@ -369,6 +386,8 @@ def _trace_epoch(
 
     Parameters
     ----------
+    step : callable
+        Takes a batch and the numbers that it is fed, ``n_fed`` of them.
     trains : bool
         Whether the step is a training step; then the function takes learning rates too, one for
         each step, or none.
@@ -379,7 +398,8 @@ def _trace_epoch(
     -------
     concrete function, list of the functions that it calls
     """
-    one_step = _concrete(_with_shapes(step, slots), rows, _noinline=True)
+    fed = tf.TensorSpec([n_fed], tf.float64)
+    one_step = _concrete(step, rows, fed, _noinline=True)
     n_data, n_logs = len(tf.nest.flatten(rows)), len(one_step.outputs) if carries else 0
     captured, taken = list(one_step.captured_inputs), len(one_step.captured_inputs)
     rate: Any = _rate_variable(model) if trains else None
@@ -391,18 +411,18 @@ def _trace_epoch(
         return start < end
 
     def take_step(values: Any) -> Any:
-        start, end, order, size, rates, *others = values
+        start, end, order, size, fed, rates, *others = values
         data, variables = others[:n_data], others[n_data + n_logs :]
         batch = order[start : tf.minimum(start + size, end)]
         logs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*(tf.gather(part, batch) for part in data), *variables[:taken]],
+            args=[*(tf.gather(part, batch) for part in data), fed, *variables[:taken]],
             Tout=[output.dtype for output in one_step.outputs],
             f=one_step,
         )
-        return [start + size, end, order, size, rates, *data, *logs[:n_logs], *variables]
+        return [start + size, end, order, size, fed, rates, *data, *logs[:n_logs], *variables]
 
     def take_step_at_its_rate(values: Any) -> Any:
-        start, _, _, size, rates, *_ = values
+        start, _, _, size, _, rates, *_ = values
         now = tf.cast(rates[start // size], rate.dtype)
         # Through the very argument that the step reads it by: TensorFlow keeps the two in order
         # only where it sees that they are one variable.
@@ -414,16 +434,18 @@ def _trace_epoch(
     rates = tf.TensorSpec([None], tf.float32)
     logs = [tf.TensorSpec(o.shape, o.dtype) for o in one_step.outputs[:n_logs]]
     variables = [tf.TensorSpec([], handle.dtype) for handle in captured]
-    specs = [number, number, order, number, rates, *tf.nest.flatten(rows), *logs, *variables]
+    specs = [number, number, order, number, fed, rates]
+    before = len(specs) + n_data
+    specs += [*tf.nest.flatten(rows), *logs, *variables]
     condition, plain = _concrete(more, specs), _concrete(take_step, specs)
     rated = plain if rate is None else _concrete(take_step_at_its_rate, specs)
 
-    def epoch(data: Any, order: Any, size: Any, first: Any, *given: Any) -> Any:
+    def epoch(data: Any, order: Any, size: Any, first: Any, fed: Any, *given: Any) -> Any:
         # In the graph: from Python it costs 0.3 ms an epoch for a loss and one metric.
         tf.cond(first, model.reset_metrics, lambda: None)
         rates = given[0] if given else tf.constant(_NO_RATES)
         start = [
-            *(tf.constant(0), tf.size(order), order, size, rates),
+            *(tf.constant(0), tf.size(order), order, size, fed, rates),
             *tf.nest.flatten(data),
             *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
             *captured,
@@ -431,7 +453,7 @@ def _trace_epoch(
 
         def run(body: Any) -> Any:
             end = tf.raw_ops.While(input=start, cond=condition, body=body)
-            return end[5 + n_data : 5 + n_data + n_logs]
+            return end[before : before + n_logs]
 
         if rated is plain:
             last = run(plain)
@@ -443,8 +465,9 @@ def _trace_epoch(
         own = tf.nest.pack_sequence_as(one_step.structured_outputs, last)
         return results if isinstance(own, dict) and set(own) == set(results) else own
 
-    signature = [rows, order, number, tf.TensorSpec([], tf.bool), *([rates] if trains else [])]
-    return _concrete(epoch, *signature), [one_step, condition, plain, rated]
+    signature = [rows, order, number, tf.TensorSpec([], tf.bool), fed]
+    whole = _concrete(epoch, *signature, *([rates] if trains else []))
+    return whole, [one_step, condition, plain, rated]
 
 
 def _rate_variable(model: Any) -> Any:
@@ -461,6 +484,22 @@ def _place(variable: Any, handles: list[Any]) -> Any:
     return next((i for i, handle in enumerate(handles) if handle is variable.handle), None)
 
 
+def _fed_with(numbers: Sequence[Number], step: Any) -> Any:
+    """Return a step that, when traced, reads some numbers of its model from a tensor."""
+
+    def fed_step(data: Any, fed: Any) -> Any:
+        kept = [getattr(number.owner, number.name) for number in numbers]
+        try:
+            for place, number in enumerate(numbers):
+                setattr(number.owner, number.name, fed[place])
+            return step(data)
+        finally:
+            for number, value in zip(numbers, kept, strict=True):
+                setattr(number.owner, number.name, value)
+
+    return fed_step
+
+
 def _with_shapes(step: Any, slots: list[Any]) -> Any:
     """Return a step that, when traced, notes the shapes of the variables that it captures.
 
@@ -472,8 +511,8 @@ def _with_shapes(step: Any, slots: list[Any]) -> Any:
     """
     variables = {id(variable.handle): variable for variable in slots}
 
-    def noted(data: Any) -> Any:
-        logs = step(data)
+    def noted(data: Any, fed: Any) -> Any:
+        logs = step(data, fed)
         for outside, inside in tf.compat.v1.get_default_graph().captures:
             variable = variables.get(id(outside))
             if variable is not None:

@@ -3,9 +3,11 @@
 Owns the walk over a model, its optimizer, loss and metrics. What decides the trace of a step goes
 into the description: classes and their methods, settings, how layers are shared, shapes, dtypes
 and what is trainable. What a step reads from variables (weights, seeds, counts, learning rate)
-does not. Where anything is of the user's own making (a layer, a loss, a function), or is an object
-of a kind that is not known here, there is no description, and the model shares nothing: whatever
-such code reads could change between two fits without a sign. Leaves the use of it to ``pool``.
+does not, nor do the numbers that a program is fed at each call: the strengths of L1 and L2 on
+weights, and weight decay. Where anything is of the user's own making (a layer, a loss, a
+function), or is an object of a kind that is not known here, there is no description, and the model
+shares nothing: whatever such code reads could change between two fits without a sign. Leaves the
+use of it to ``pool``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +44,14 @@ class NotDescribed(Exception):
     """A model holds something that cannot be described; the message names it."""
 
 
-def describe(model: Any) -> Hashable:
+class Number(NamedTuple):
+    """A number that a step reads from an attribute of a model's part while it is traced."""
+
+    owner: Any
+    name: str
+
+
+def describe(model: Any) -> tuple[Hashable, list[Number]]:
     """Describe a compiled and built model.
 
     Parameters
@@ -52,18 +61,26 @@ def describe(model: Any) -> Hashable:
     Returns
     -------
     hashable
-        Equal for two models only if one trace serves both.
+        Equal for two models only if one trace serves both, once it is fed their numbers.
+    list of Number
+        The numbers that are not in the description, in an order that it decides.
 
     Raises
     ------
     NotDescribed
         The model holds something whose behaviour could change without a sign.
     """
+    try:
+        return _described(model, _Walk(feeds=_is_single(model)))
+    except _Constant:
+        return _described(model, _Walk(feeds=False))
+
+
+def _described(model: Any, walk: _Walk) -> tuple[Hashable, list[Number]]:
     import keras
 
-    walk = _Walk()
     compiled = model._compile_config.config  # the objects; test_build.py notices if it goes
-    return (
+    key = (
         keras.config.backend(),
         keras.config.floatx(),
         keras.config.epsilon(),
@@ -74,6 +91,16 @@ def describe(model: Any) -> Hashable:
         tuple(walk(v) for v in [*model.variables, *model.optimizer.variables]),
         _names_of_outputs(model),
     )
+    return key, walk.numbers
+
+
+class _Constant(Exception):
+    """A strength is used in a way in which feeding it would change the last bit."""
+
+
+def _is_single(model: Any) -> bool:
+    """Tell whether all weights are float32: a strength is rounded to it as a constant is."""
+    return all(str(variable.dtype) == "float32" for variable in model.weights)
 
 
 def _names_of_outputs(model: Any) -> Hashable:
@@ -85,7 +112,9 @@ def _names_of_outputs(model: Any) -> Hashable:
 class _Walk:
     """One walk over objects that refer to each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, feeds: bool) -> None:
+        self.numbers: list[Number] = []
+        self._feeds = feeds
         self._seen: dict[int, int] = {}
         self._classes: dict[type, Hashable] = {}
         self._alive: list[Any] = []  # so that no id is used again during the walk
@@ -123,17 +152,42 @@ class _Walk:
 
         if isinstance(value, keras.Variable):
             return self._variable(value)
+        if keras.ops.is_tensor(value):
+            return _array(keras.ops.convert_to_numpy(value))
         described = self._class(type(value))
         if isinstance(value, keras.KerasTensor):
             return ("tensor", value.shape, value.dtype)
+        number = self._number(value)
         parts = tuple(
             (name, self(part))
             for name, part in sorted(vars(value).items(), key=_first)
-            if not _is_skipped(name)
+            if not _is_skipped(name) and name != number
         )
         if isinstance(value, keras.Model) and not isinstance(value, keras.Sequential):
             return (described, parts, self._graph(value))
         return (described, parts)
+
+    def _number(self, value: Any) -> str | None:
+        """Return the attribute of a part that is fed to the program, and note it.
+
+        These are used as they are: neither does Keras decide anything by them while it is traced
+        (as it does by a momentum of 0, or a Dropout's rate), nor do they meet another constant
+        with which TensorFlow would multiply them beforehand.
+        """
+        import keras
+
+        if not self._feeds:
+            return None
+        if getattr(value, "activity_regularizer", None) is not None:
+            raise _Constant  # it is divided by the number of rows
+        kinds = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
+        kinds |= {kind: "weight_decay" for kind in _decaying()}
+        name = kinds.get(type(value))
+        strength = getattr(value, name) if name else None
+        if name is None or not (type(strength) is float or keras.ops.is_tensor(strength)):
+            return None
+        self.numbers.append(Number(value, name))
+        return name
 
     def _variable(self, variable: Any) -> Hashable:
         return (
@@ -177,6 +231,14 @@ class _Walk:
             tuple(self(layer) for layer in model.operations),
             _plain([nodes, ends], order),
         )
+
+
+def _decaying() -> list[type]:
+    """Return the optimizers whose weight decay is Keras' common one."""
+    import keras
+
+    kinds = keras.optimizers
+    return [kinds.SGD, kinds.Adam, kinds.AdamW, kinds.RMSprop, kinds.Nadam, kinds.Adagrad]
 
 
 def _first(item: tuple[str, Any]) -> str:

@@ -7,6 +7,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+from keras.regularizers import L2
 from sklearn.model_selection import GridSearchCV
 
 import skcb
@@ -59,6 +60,20 @@ def test_search_over_numbers_traces_each_function_once():
     assert report.programs == 1
     assert report.traces == {"train": 1, "evaluate": 1, "predict": 1}
     assert report.fits == 20 * 3 + 1
+
+
+def test_search_over_strengths_traces_each_function_once():
+    """What holds weights down is fed to the program."""
+
+    def build(meta, l2=0.1):
+        layers = [keras.layers.Input((4,)), keras.layers.Dense(3, kernel_regularizer=L2(l2))]
+        return keras.Sequential([*layers, keras.layers.Dense(1, "sigmoid")])
+
+    estimator = KerasClassifier(build, optimizer="adamw", validation_split=0.2, random_state=0)
+    grid = {"l2": [0.0, 0.01, 0.5], "optimizer__weight_decay": [0.004, 0.1]}
+    search = GridSearchCV(estimator, grid, cv=3, scoring="neg_log_loss").fit(X, Y)
+    assert skcb.engine_report().traces == {"train": 1, "evaluate": 1, "predict": 1}
+    assert len(set(search.cv_results_["mean_test_score"])) == 6
 
 
 def test_pool_forgets_what_was_not_used_for_longest(monkeypatch):

@@ -15,6 +15,7 @@ from running import by_keras, difference, trained
 from skcb.engine import pool
 from skcb.engine.structure import NotDescribed, describe
 
+L = keras.layers
 BUILT_IN = [*zoo.LAYERS, "plain", "attention", "two inputs, two outputs", "nested model"]
 NOT_DESCRIBED = ["subclassed", "own train_step", "own loss and metric"]
 
@@ -26,18 +27,25 @@ def model_of(case):
 
 
 def described(model):
-    """Describe a model, or return None."""
+    """Describe a model and say what its program is fed, or return None."""
     try:
-        return describe(model)
+        return describe(model)[0], strengths(model)
     except NotDescribed:
         return None
+
+
+def strengths(model):
+    """Return the numbers that the program of a model is fed, by name."""
+    return [
+        (number.name, float(getattr(number.owner, number.name))) for number in describe(model)[1]
+    ]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_models_of_one_structure_are_described_alike(name):
     """Two models built alike are one structure, whatever Keras named their layers."""
     first, second = model_of(zoo.CASES[name]), model_of(zoo.CASES[name])
-    assert describe(first) == describe(second)
+    assert describe(first)[0] == describe(second)[0]
 
 
 @pytest.mark.parametrize("name", NOT_DESCRIBED)
@@ -49,7 +57,7 @@ def test_code_of_the_users_own_is_not_described(name):
 
 @pytest.mark.parametrize("name", twins.PAIRS)
 def test_pairs_are_two_structures(name):
-    """Of two models that differ in one thing, descriptions differ or there is none."""
+    """Of two models that differ in one thing, description or numbers differ, or there is none."""
     a, b, x = twins.PAIRS[name]
     epsilon = keras.config.epsilon()
     try:
@@ -81,3 +89,40 @@ def test_second_of_a_pair_is_not_touched_by_the_first(after_the_other, name):
     """B trained after A through the pool equals B trained in a fresh process."""
     ours, reference = after_the_other
     assert difference(ours[name], reference[name, 0, "auto"]) == 0.0
+
+
+def test_strengths_of_weights_are_fed_and_not_described():
+    """So a search over them does not trace again."""
+    cases = [zoo.CASES["strengths"], zoo.CASES["other strengths"]]
+    first, second = (model_of(case) for case in cases)
+    assert describe(first)[0] == describe(second)[0]
+    assert sorted(name for name, _ in strengths(first)) == ["l1", "l2", "l2", "weight_decay"]
+    assert strengths(first) != strengths(second)
+
+
+def test_a_shared_regularizer_is_fed_once():
+    """And a model where two layers share one differs from a model where each has its own."""
+    regularizer = keras.regularizers.L2(0.1)
+
+    def build(*regularizers):
+        layers = [L.Dense(6, kernel_regularizer=each) for each in regularizers]
+        return zoo.compiled(layers, (6,))
+
+    shared = build(regularizer, regularizer)
+    apart = build(regularizer, keras.regularizers.L2(0.1))
+    for model in (shared, apart):
+        model.optimizer.build(model.trainable_variables)
+    assert len(strengths(shared)) == 1 and len(strengths(apart)) == 2
+    assert describe(shared)[0] != describe(apart)[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"activity_regularizer": "l2"}, {"dtype": "float64"}],
+    ids=["a regularizer of outputs", "weights that are not float32"],
+)
+def test_strengths_stay_constants_where_the_last_bit_is_in_doubt(options):
+    """Then models that differ in them share nothing."""
+    model = zoo.compiled([L.Dense(6, kernel_regularizer="l2", **options)], (6,))
+    model.optimizer.build(model.trainable_variables)
+    assert strengths(model) == []

@@ -115,6 +115,22 @@ LAYERS = {
             )
         ],
     ),
+    "regularized convolution": (
+        images,
+        (8, 8, 1),
+        lambda: [L.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L2(0.0137)), L.Flatten()],
+    ),
+    "regularized lstm": (
+        sequences,
+        (5, 4),
+        lambda: [
+            L.LSTM(
+                4,
+                kernel_regularizer=keras.regularizers.L1(0.0137),
+                recurrent_regularizer=keras.regularizers.L2(0.3),
+            )
+        ],
+    ),
     "convolution": (images, (8, 8, 1), lambda: [L.Conv2D(4, 3), L.MaxPooling2D(), L.Flatten()]),
     "separable": (
         images,
@@ -169,6 +185,21 @@ def with_loss(loss):
     model = keras.Sequential([L.Input((6,)), L.Dense(CLASSES)])
     model.compile("adam", loss)
     return model
+
+
+def strong(l1, l2, weight_decay):
+    """Compile a net whose weights are held down in three ways."""
+    regularizers = keras.regularizers
+    layers = [
+        L.Dense(8, "relu", kernel_regularizer=regularizers.L2(l2), bias_regularizer="l2"),
+        L.BatchNormalization(),
+        L.Dense(5, kernel_regularizer=regularizers.L1(l1)),
+    ]
+    return compiled(layers, (6,), OPT.AdamW(0.01, weight_decay=weight_decay))
+
+
+CASES["strengths"] = Case(lambda: strong(0.0137, 0.3, 0.0371), weight=weights)
+CASES["other strengths"] = Case(lambda: strong(0.1, 0.0, 1e-4), weight=weights)
 
 
 @case("attention", x=sequences)

@@ -6,6 +6,7 @@ Owns the order of the steps and the fitted attributes. Leaves what a fit is made
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self
@@ -25,8 +26,11 @@ from skcb import (
     _callbacks,
     _judged,
     _keras,
+    _lending,
     _monitors,
     _parts,
+    _pending,
+    _resuming,
     _runs,
     _seeds,
     _templates,
@@ -133,6 +137,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         epochs, first = _judged.epochs_of(routed)
         context = self._init_callback_context(max_subtasks=max(epochs - first, 0))
         context.call_on_fit_task_begin(estimator=self, X=data.x, y=data.y)
+        pending = None
         try:
             seeds = _seeds.draw(self.random_state)
             before = getattr(self, "classes_", None) if earlier is not None else None
@@ -141,9 +146,15 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             train, shown = self._split(
                 routed, data, groups, _validation.given(*watched), seeds.split, context
             )
-            state = self._initial_state(routed, train, shown, seeds, context, earlier)
-            self._train(state, context)
+            state = self._initial_state(
+                routed, train, shown, seeds, context, earlier, resumable=True
+            )
+            pending = _pending.handed_out(self, state, train, shown)
+            if pending is None:
+                self._train(state, context)
         finally:
+            if pending is None:  # else whoever trains it ends it
+                _lending.take_back(getattr(self, "callbacks_", {}))
             context.call_on_fit_task_end(estimator=self, X=data.x, y=data.y)
         return self
 
@@ -205,6 +216,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
                 data = Data(X, y, sample_weight)
                 self._partial_fit(data, classes, groups, watched, routed, context)
             finally:
+                _lending.take_back(getattr(self, "callbacks_", {}))
                 context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -231,7 +243,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         if begins:
             earlier = getattr(self, "model_", None)
             running.state = self._initial_state(
-                routed, train, rows, running.seeds, context, earlier
+                routed, train, rows, running.seeds, context, earlier, resumable=False
             )
         else:
             running.state = self._continued_state(running, routed, train, rows)
@@ -266,24 +278,31 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         seeds: _seeds.Seeds,
         context: Any,
         earlier: Any,
+        *,
+        resumable: bool,
     ) -> TrainingState:
         """Go the road from checked rows to a state that is ready to train."""
         self._resolve_schedule(routed)
         self.run_id_ = _runs.identify(context)
-        live = self._live_callbacks(routed)
+        who = functools.cache(lambda: _resuming.identity(self, routed, train, watched))
+        live = self._live_callbacks(routed, lambda: _resuming.place(who()))
+        self.callbacks_ = live
         built = _build.build(self._request(routed, train, seeds.weights))
         self._heads, self._logits = built.heads, built.logits
+        if earlier is not None:
+            carry_over(earlier, built.model)
+        backup = _resuming.claim(live, who, built.model, resumable=resumable)
         _monitors.check(
             live,
             watched=watched is not None,
             epochs=routed.named["epochs"],
             scheduled=routed.named["lr_schedule"] is not None,
             by_steps=_parts.holds_schedule(built.model.optimizer),
+            model=built.model,
         )
-        if earlier is not None:
-            carry_over(earlier, built.model)
-        self.callbacks_ = live
-        return self._state(routed, built.model, live, train, watched, seeds.order)
+        state = self._state(routed, built.model, live, train, watched, seeds.order)
+        state.backup = backup
+        return state
 
     def _continued_state(
         self, running: Running, routed: Routed, train: Data, watched: Data | None
@@ -304,6 +323,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         state.train, state.watched = self._both_rows(routed, train, watched)
         judged = _judged.judge(routed, len(state.train))
         state.batch_size, state.epochs = judged.batch_size, judged.epochs
+        _lending.lend(self, state, self.callbacks_, train, watched)
         return state
 
     def _state(
@@ -328,7 +348,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         schedule = routed.named["lr_schedule"]
         ours = schedule is not None and not is_keras(schedule, "LearningRateSchedule")
         hooks = keras.callbacks.CallbackList(
-            list(live.values()),
+            _lending.in_order(live),
             add_history=True,
             add_progbar=judged.verbose != 0,
             verbose=judged.verbose,
@@ -336,7 +356,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             steps=-(-len(train_rows) // judged.batch_size),
             model=model,
         )
-        return TrainingState(
+        state = TrainingState(
             model=model,
             steps=road.steps,
             by_batch=road.by_batch,
@@ -355,6 +375,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             reduction=reduction,
             raise_on_nan=not _monitors.ends_on_nan(live),
         )
+        _lending.lend(self, state, live, train, watched)
+        return state
 
     def _resolve_schedule(self, routed: Routed) -> None:
         settings = routed.parts.get("lr_schedule", {})
@@ -371,6 +393,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             self._drain(state, context)
         except KeyboardInterrupt:
             if state.learning_rates:
+                if state.backup is not None:
+                    state.backup.interrupted()
                 loop.finish(state)
                 self._keep(state, state.model)
             raise
@@ -379,6 +403,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
 
     def _drain(self, state: TrainingState, context: Any) -> None:
         steps = loop.epochs(state)
+        loop.begin(state)  # which may restore a state that is at its end
         while state.epoch < state.epochs and not state.stopped:
             task = context.subcontext(task_name="epoch")
             task.call_on_fit_task_begin(estimator=self)

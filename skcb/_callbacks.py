@@ -1,21 +1,21 @@
 """From what a user gives as callbacks to the live Keras callbacks of one fit.
 
-Owns the naming of callbacks, their building and copying, and which of their arguments are paths.
-Leaves the running of hooks to ``engine.loop`` and the directory that belongs to a fit to
-``_runs``.
+Owns the naming of callbacks, their building, copying and detaching. Leaves the running of hooks to
+``engine.loop``, values to the recipes and paths to ``_paths``.
 """
 
 from __future__ import annotations
 
 import copy
 import io
-import os
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skcb import _paths, _spellings
 from skcb import callbacks as recipes
-from skcb._names import snake, suggestion
-from skcb.tunable import Recipe, Tunable
+from skcb._names import accepted, snake, suggestion
+from skcb.tunable import Recipe, Tunable, legal_names, unknown_setting
 
 
 def names_of(callbacks: Any) -> list[str] | None:
@@ -66,6 +66,25 @@ def named(callbacks: Any) -> dict[str, Any]:
     return dict(pairs)
 
 
+def kind(name: str, params: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the class of the callback of a name: how it is called, and itself where that is known.
+
+    Parameters
+    ----------
+    name : str
+    params : mapping of str to object
+        Of the estimator: ``callbacks``, and ``callbacks__NAME`` where one is replaced.
+    """
+    callbacks = params["callbacks"]
+    given = named(callbacks) if names_of(callbacks) else {}
+    callback = params.get(f"callbacks__{name}", given.get(name))
+    if callback is None or isinstance(callback, str):
+        return callback or "", None
+    cls = getattr(callback, "cls", callback)
+    cls = cls if isinstance(cls, type) else type(cls)
+    return cls.__name__, cls
+
+
 def _pairs(callbacks: Any) -> list[tuple[str, Any]]:
     if callbacks is None:
         return []
@@ -96,16 +115,6 @@ def _class_name(callback: Any) -> str:
     return cls.__name__
 
 
-PATHS = {
-    "ModelCheckpoint": "filepath",
-    "CSVLogger": "filename",
-    "TensorBoard": "log_dir",
-    "BackupAndRestore": "backup_dir",
-    "OrbaxCheckpoint": "directory",
-}
-"""Which argument of a Keras callback is a path; subclasses inherit it."""
-
-
 def build(
     callback: Any,
     settings: Mapping[str, Any],
@@ -131,67 +140,132 @@ def build(
     TypeError
         Not a callback, or one that cannot be copied.
     ValueError
-        A setting that it does not take, or an instance that holds a model already.
+        A setting that it does not take, an instance that holds a model already, or a path that
+        cannot be written.
     """
+    live = _built(callback, settings, where, place)
+    _paths.check_one(live, where)
+    return live
+
+
+def _built(
+    callback: Any, settings: Mapping[str, Any], where: str, place: Callable[[Any], str]
+) -> Any:
     import keras
 
-    recipe = _as_recipe(callback, where)
+    recipe = _as_recipe(callback, settings, where)
     if recipe is None:
         live = _copy_instance(callback, settings, where)
-        _move(live, place)
-        return live
+        _paths.move(live, place)
+        return _resumable(live)
     target = recipe.target()
     if isinstance(target, type) and not issubclass(target, keras.callbacks.Callback):
         raise not_a_callback(where, callback)
-    path = _path_argument(target)
+    settings = _spellings.arguments(
+        getattr(target, "__name__", ""), settings, type(recipe), where=where
+    )
+    _refuse_names_of_others(recipe, settings, where)
+    written = _paths.written_by(target)
+    path = "" if written is None else written.argument
     given = {**recipe.arguments(), **settings}
     if path in given:
-        settings = {**settings, path: place(given[path])}
+        settings = {**settings, path: place(_paths.named_now(target, given, where))}
     live = recipe.build(settings, where=where)
     if not isinstance(live, keras.callbacks.Callback):
         raise not_a_callback(where, callback)
     if path not in given:  # a default, or made up by a function or a subclass
-        _move(live, place)
+        _paths.move(live, place)
     return live
 
 
-def _path_argument(cls: Any) -> str:
-    """Return the argument that is a path; "" where there is none."""
-    mro = getattr(cls, "__mro__", ())
-    return next((PATHS[base.__name__] for base in mro if base.__name__ in PATHS), "")
-
-
-def _move(live: Any, place: Callable[[Any], str]) -> None:
-    """Put a callback's path in its place, and with it those that ``__init__`` made from it."""
-    path = getattr(live, _path_argument(type(live)), None)
-    if path is None:
-        return
-    old, new = os.fspath(path), place(path)
-    for name, value in list(vars(live).items()):
-        if isinstance(value, str | os.PathLike):
-            text = os.fspath(value)
-            if text == old or text.startswith(os.path.join(old, "")):
-                setattr(live, name, new + text[len(old) :])
-
-
-def _as_recipe(callback: Any, where: str) -> Recipe | None:
+def _resumable(live: Any) -> Any:
+    """Put skcb's own in the place of Keras' BackupAndRestore, which cannot go on to the bit."""
     import keras
 
+    if type(live) is not keras.callbacks.BackupAndRestore:
+        return live
+    from skcb.callbacks import live_backup  # here, because Keras loads with it
+
+    return live_backup.BackupAndRestore.like(live)
+
+
+def backs_up(callback: Any) -> bool:
+    """Tell whether what a user gave is a BackupAndRestore, in any form."""
+    import keras
+
+    if isinstance(callback, str):
+        return callback == "BackupAndRestore"
+    if isinstance(callback, Recipe):
+        callback = callback.target()
+    cls = callback if isinstance(callback, type) else type(callback)
+    return issubclass(cls, keras.callbacks.BackupAndRestore | recipes.BackupAndRestore)
+
+
+def _refuse_names_of_others(recipe: Recipe, settings: Mapping[str, Any], where: str) -> None:
+    """Refuse a setting that another callback has, by that one's name; near misses come later."""
+    cls = recipe.target()
+    legal = legal_names(cls) if isinstance(recipe, Tunable) else accepted(type(recipe))
+    for name, value in settings.items():
+        if legal.takes(name.partition("__")[0]):
+            continue
+        owners = [n for n in recipes.__all__ if name in accepted(getattr(recipes, n)).defaults]
+        if owners:
+            error = unknown_setting(where, name, value, cls, legal)
+            raise ValueError(f"{error} `{name}` is a parameter of {', '.join(owners)}.")
+
+
+def _as_recipe(callback: Any, settings: Mapping[str, Any], where: str) -> Recipe | None:
+    """Return the recipe for what a user gave; None for an instance, which is copied."""
+    import keras
+
+    if isinstance(callback, str):
+        callback = _by_name(callback, where)
+    if isinstance(callback, Tunable):
+        return _own_recipe(callback.cls, callback.params, settings, where) or callback
     if isinstance(callback, Recipe):
         return callback
     if isinstance(callback, type):
-        return Tunable(callback)
-    if isinstance(callback, str):
-        known = {n for n, c in vars(keras.callbacks).items() if isinstance(c, type)}
-        if callback not in known:
-            raise ValueError(
-                f"`{where}={callback!r}`: Keras has no callback of this name. "
-                + suggestion(callback, known)
-            )
-        return Tunable(getattr(keras.callbacks, callback))
+        return _own_recipe(callback, {}, settings, where) or Tunable(callback)
     if isinstance(callback, keras.callbacks.Callback):
         return None
     raise not_a_callback(where, callback)
+
+
+def _by_name(name: str, where: str) -> type:
+    """Return the class of this name: Keras' own, or the recipe that Keras has no class for."""
+    import keras
+
+    classes = {n: c for n, c in vars(keras.callbacks).items() if isinstance(c, type)}
+    del classes["Callback"], classes["CallbackList"]  # the base, and what holds them all
+    known = {**{n: getattr(recipes, n) for n in recipes.__all__}, **classes}
+    if name in known:
+        return known[name]
+    hint = recipes.GONE.get(name) or suggestion(name, known)
+    raise ValueError(f"`{where}={name!r}`: Keras has no callback of this name. {hint}")
+
+
+def _own_recipe(
+    cls: Any, params: Mapping[str, Any], settings: Mapping[str, Any], where: str
+) -> Recipe | None:
+    """Return skcb's recipe for one of Keras' own classes, so that its values are judged too."""
+    import keras
+
+    name = getattr(cls, "__name__", "")
+    recipe = getattr(recipes, name) if name in recipes.__all__ else None
+    if recipe is None or cls not in (recipe, getattr(keras.callbacks, name, recipe)):
+        return None
+    legal = accepted(recipe)
+    params = _spellings.arguments(name, params, recipe, where=where)
+    if not params.keys() <= legal.defaults.keys():
+        return None  # building it says which is wrong
+    given = {**{n: v for n, v in settings.items() if n in legal.required}, **params}
+    missing = [n for n in legal.required if n not in given]
+    if missing:
+        raise ValueError(
+            f"`{where}__{missing[0]}` is missing, and {name} needs it: set it, or give "
+            f"`{where}=skcb.callbacks.{name}({missing[0]}=...)`."
+        )
+    return recipe(**given)
 
 
 def _copy_instance(callback: Any, settings: Mapping[str, Any], where: str) -> Any:
@@ -231,13 +305,17 @@ def not_a_callback(where: str, value: Any) -> TypeError:
 
 
 def detached(live: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy live callbacks without the model and the files that they hold, for a pickle."""
+    """Copy live callbacks without the model and the open files that they hold, for a pickle."""
     import keras
 
     copies = {name: copy.copy(callback) for name, callback in live.items()}
     for callback in copies.values():
         keras.callbacks.Callback.set_model(callback, None)
         for name, value in list(vars(callback).items()):
-            if isinstance(value, io.IOBase):
+            if isinstance(value, io.IOBase | types.ModuleType):
                 setattr(callback, name, None)
+        if isinstance(callback, keras.callbacks.TensorBoard):
+            # It opens them anew where it has none. The name is Keras' own, and no public one leads
+            # to them; test_live_callbacks.py notices if it goes.
+            callback._writers = {}
     return copies

@@ -86,8 +86,11 @@ class PreparationMixin(ParametersMixin):
         names.pop("self", None)
         return names
 
-    def _live_callbacks(self, routed: Routed) -> dict[str, Any]:
-        """Build this fit's own Keras callbacks, under their names."""
+    def _live_callbacks(self, routed: Routed, found_again: Callable[[], str]) -> dict[str, Any]:
+        """Build this fit's own Keras callbacks, under their names.
+
+        ``found_again`` names the directory of a backup, as the next run will name it.
+        """
         given = _callbacks.named(routed.named["callbacks"])
         if given:
             self._refuse_unknown(
@@ -100,13 +103,14 @@ class PreparationMixin(ParametersMixin):
             callback = settings.pop("", callback)
             if callback is not None:
                 where = f"callbacks__{name}"
+                run = found_again() if _callbacks.backs_up(callback) else self.run_id_
                 live[name] = _callbacks.build(
-                    callback, settings, where=where, place=self._placed(where)
+                    callback, settings, where=where, place=self._placed(where, run)
                 )
         return live
 
-    def _placed(self, where: str) -> Callable[[Any], str]:
-        return lambda path: _runs.own_path(path, self.run_id_, cloned=self._cloned, where=where)
+    def _placed(self, where: str, run: str) -> Callable[[Any], str]:
+        return lambda path: _runs.own_path(path, run, cloned=self._cloned, where=where)
 
     def _request(self, routed: Routed, train: Data, seed: int) -> _build.Request:
         """Collect what building a model needs to know."""

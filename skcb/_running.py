@@ -67,12 +67,15 @@ class Running:
 
 def freeze(state: TrainingState) -> dict[str, Any]:
     """Return what a state needs to go on elsewhere: no model, no rows, no compiled function."""
+    every = {str(i): c for i, c in enumerate(state.callbacks.callbacks)}
+    return {**position(state), "callbacks": _callbacks.detached(every)}
+
+
+def position(state: TrainingState) -> dict[str, Any]:
+    """Return where a state is, but for its callbacks."""
     history = state.model.history
     return {
-        "variables": [np.array(v) for v in _values(state.model)],
-        "callbacks": _callbacks.detached(
-            {str(i): c for i, c in enumerate(state.callbacks.callbacks)}
-        ),
+        "variables": values(state.model),
         "history": (history.epoch, history.history),
         "kept": {name: getattr(state, name) for name in _KEPT},
     }
@@ -80,7 +83,7 @@ def freeze(state: TrainingState) -> dict[str, Any]:
 
 def thaw(frozen: Mapping[str, Any], state: TrainingState) -> None:
     """Put a state that was made anew where the frozen one was."""
-    _assign(state.model, frozen["variables"])
+    assign(state.model, frozen["variables"])
     state.model.history.epoch, state.model.history.history = frozen["history"]
     for name, value in frozen["kept"].items():
         setattr(state, name, value)
@@ -93,7 +96,7 @@ def show(state: TrainingState, live: Mapping[str, Any], shown: Any) -> None:
     Averaged weights are put in place and best weights restored on the copy; the running model and
     its callbacks go on as if nothing had been looked at.
     """
-    _assign(shown, _values(state.model))
+    assign(shown, values(state.model))
     shown.optimizer.finalize_variable_values(shown.trainable_weights)
     for callback in live.values():
         ender = _copy_that_ends(callback)
@@ -115,10 +118,11 @@ def _copy_that_ends(callback: Any) -> Any:
         return None
     if isinstance(callback, kinds.EarlyStopping | kinds.SwapEMAWeights):
         return _callbacks.detached({"": callback})[""]
-    if type(callback).__module__.partition(".")[0] == "keras":
+    if type(callback).__module__.partition(".")[0] in ("keras", "skcb"):
         return None
+    rows = getattr(callback, "validation_data", None)  # lent: the copy reads the same
     try:
-        return copy.deepcopy(_callbacks.detached({"": callback})[""])
+        return copy.deepcopy(_callbacks.detached({"": callback})[""], {id(rows): rows})
     except Exception:  # what cannot be copied cannot be ended twice
         return None
 
@@ -152,11 +156,13 @@ def carry_over(source: Any, target: Any) -> None:
         target.optimizer.learning_rate.assign(rate)
 
 
-def _values(model: Any) -> list[Any]:
-    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+def values(model: Any) -> list[Any]:
+    """Return copies of all variables of a model and its optimizer."""
+    return [np.array(v.numpy()) for v in (*model.variables, *model.optimizer.variables)]
 
 
-def _assign(model: Any, values: list[Any]) -> None:
+def assign(model: Any, found: list[Any]) -> None:
+    """Give all variables of a model and its optimizer other values."""
     variables = [*model.variables, *model.optimizer.variables]
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in zip(variables, found, strict=True):
         variable.assign(value)

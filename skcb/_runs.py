@@ -89,23 +89,35 @@ def own_path(path: Any, run_id: str, *, cloned: bool, where: str) -> str:
     TypeError
         Not a path.
     ValueError
-        The directory cannot be made.
+        An empty path, or a directory that cannot be made.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`{where}` must be a path but got {path!r}.")
     text = os.fspath(path)
+    if not text:
+        raise ValueError(f"`{where}` must be a path but got an empty one.")
     if "{run}" in text:
         text = text.replace("{run}", run_id)
+    elif cloned and is_remote(text):
+        head, _, name = text.rstrip("/").rpartition("/")
+        text = f"{head}/{run_id}/{name}"
     elif cloned:
         text = str(Path(text).parent / run_id / Path(text).name)
+    if is_remote(text):
+        return text
     try:
-        _fixed_part(Path(text)).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        fixed_part(Path(text)).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
         raise ValueError(f"`{where}={os.fspath(path)!r}` cannot be written: {error}") from error
     return text
 
 
-def _fixed_part(path: Path) -> Path:
+def is_remote(path: str) -> bool:
+    """Tell an address, such as ``gs://bucket/logs``, from a path of this machine's."""
+    return re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
+
+
+def fixed_part(path: Path) -> Path:
     """Return the directory of a path, up to the first part that holds a field."""
     fixed = Path(path.anchor)
     for part in path.relative_to(path.anchor).parts[:-1]:

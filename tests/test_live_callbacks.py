@@ -219,6 +219,16 @@ def test_a_pickle_leaves_model_and_files_behind(tmp_path):
     assert live["log"].csv_file.closed
 
 
+def test_an_estimator_with_a_tensorboard_survives_pickling(tmp_path):
+    """Its open event files stay behind; the copy opens its own where it is used."""
+    board = keras.callbacks.TensorBoard(tmp_path / "board")
+    reg = KerasRegressor(linear, callbacks={"board": board}, epochs=2).fit(X, Y)
+    assert reg.callbacks_["board"]._writers
+    again = pickle.loads(pickle.dumps(reg)).callbacks_["board"]
+    assert again._writers == {}
+    assert again.log_dir == reg.callbacks_["board"].log_dir
+
+
 def test_a_fit_leaves_its_live_callbacks_and_the_recipes_as_they_were(tmp_path):
     """`callbacks_` holds this fit's own by name; it survives pickling and copying."""
     given = {

@@ -1,45 +1,27 @@
-"""Recipes for Keras' callbacks: same name, arguments and defaults as in ``keras.callbacks``.
+"""Recipes for the callbacks that steer training: stop it, lower its rate, average its weights.
 
-Owns one recipe a class. Leaves names, building and what else a user may give as a callback to
-``_callbacks``.
+Owns one recipe a class, with what its values may be. Leaves building to ``recipe``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from skcb._names import accepted
-from skcb.tunable import Recipe, construct, same
-
-__all__ = [
-    "CSVLogger",
-    "EarlyStopping",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "ReduceLROnPlateau",
-    "TerminateOnNaN",
-]
-
-
-class CallbackRecipe(Recipe):
-    """Base of the recipes whose class stands in ``keras.callbacks`` under the same name."""
-
-    def target(self) -> type:
-        """Return Keras' class; this imports Keras."""
-        import keras
-
-        return getattr(keras.callbacks, type(self).__name__)
-
-    def build(self, settings: Mapping[str, Any] | None = None, *, where: str = "") -> Any:
-        """Build Keras' callback; see :meth:`skcb.tunable.Recipe.build`.
-
-        Only what differs from the default is passed, so that an argument which the installed
-        Keras does not have yet is missed only where it was given.
-        """
-        defaults = accepted(type(self)).defaults
-        given = {n: v for n, v in self.arguments().items() if not same(v, defaults[n])}
-        return construct(self.target(), given, settings or {}, where=where)
+from skcb._spellings import understood
+from skcb.callbacks.ranges import (
+    AT_LEAST_0,
+    BOOLEAN,
+    CALLABLE,
+    FACTOR,
+    FINITE,
+    MODE,
+    NONE,
+    TEXT,
+    VERBOSE,
+    Ranges,
+    integer,
+)
+from skcb.callbacks.recipe import CallbackRecipe
 
 
 class EarlyStopping(CallbackRecipe):
@@ -71,6 +53,17 @@ class EarlyStopping(CallbackRecipe):
     EarlyStopping(patience=5, restore_best_weights=True)
     """
 
+    ALLOWED = Ranges(
+        monitor=TEXT,
+        min_delta=FINITE,
+        patience=integer(0),
+        verbose=VERBOSE,
+        mode=MODE,
+        baseline=FINITE | NONE,
+        restore_best_weights=BOOLEAN,
+        start_from_epoch=integer(0),
+    )
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -90,59 +83,6 @@ class EarlyStopping(CallbackRecipe):
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
-
-
-class ModelCheckpoint(CallbackRecipe):
-    """Save the model or its weights as training goes on: ``keras.callbacks.ModelCheckpoint``.
-
-    Parameters
-    ----------
-    filepath : str or path
-        Where to save; ends in ".keras", or in ".weights.h5" with ``save_weights_only``. Keras
-        fills in ``{epoch:02d}``, ``{val_loss:.2f}`` and the like; skcb fills in ``{run}``, the
-        place of this fit. Below a search every fit writes in a directory of its own, whether or
-        not ``{run}`` stands in the path.
-    monitor : str, default="val_loss"
-        What decides which model is best.
-    verbose : int, default=0
-        1 prints a line for each save.
-    save_best_only : bool, default=False
-        Whether to save only when the monitor improves.
-    save_weights_only : bool, default=False
-        Whether to leave out architecture and optimizer.
-    mode : {"auto", "min", "max"}, default="auto"
-        Whether lower or higher is better.
-    save_freq : "epoch" or int, default="epoch"
-        An integer counts batches.
-    initial_value_threshold : float, optional
-        The value that the first save must beat.
-
-    Examples
-    --------
-    >>> from skcb.callbacks import ModelCheckpoint
-    >>> ModelCheckpoint("runs/{run}/best.keras", save_best_only=True)
-    ModelCheckpoint(filepath='runs/{run}/best.keras', save_best_only=True)
-    """
-
-    def __init__(
-        self,
-        filepath: Any,
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        save_weights_only: bool = False,
-        mode: str = "auto",
-        save_freq: str | int = "epoch",
-        initial_value_threshold: float | None = None,
-    ) -> None:
-        self.filepath = filepath
-        self.monitor = monitor
-        self.verbose = verbose
-        self.save_best_only = save_best_only
-        self.save_weights_only = save_weights_only
-        self.mode = mode
-        self.save_freq = save_freq
-        self.initial_value_threshold = initial_value_threshold
 
 
 class ReduceLROnPlateau(CallbackRecipe):
@@ -177,6 +117,18 @@ class ReduceLROnPlateau(CallbackRecipe):
     ReduceLROnPlateau(factor=0.5, patience=2)
     """
 
+    ALLOWED = Ranges(
+        monitor=TEXT,
+        factor=FACTOR,
+        patience=integer(0),
+        verbose=VERBOSE,
+        mode=MODE,
+        min_delta=FINITE,
+        cooldown=integer(0),
+        min_lr=AT_LEAST_0,
+    )
+
+    @understood
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -218,34 +170,11 @@ class LearningRateScheduler(CallbackRecipe):
     0
     """
 
+    ALLOWED = Ranges(schedule=CALLABLE, verbose=VERBOSE)
+
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule = schedule
         self.verbose = verbose
-
-
-class CSVLogger(CallbackRecipe):
-    """Write each epoch's logs as a line of a CSV file: ``keras.callbacks.CSVLogger``.
-
-    Parameters
-    ----------
-    filename : str or path
-        The file; ``{run}`` and directories as in :class:`ModelCheckpoint`.
-    separator : str, default=","
-        Between two values.
-    append : bool, default=False
-        Whether to go on in a file that is there.
-
-    Examples
-    --------
-    >>> from skcb.callbacks import CSVLogger
-    >>> CSVLogger("runs/{run}/history.csv")
-    CSVLogger(filename='runs/{run}/history.csv')
-    """
-
-    def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
-        self.filename = filename
-        self.separator = separator
-        self.append = append
 
 
 class TerminateOnNaN(CallbackRecipe):
@@ -265,5 +194,32 @@ class TerminateOnNaN(CallbackRecipe):
     TerminateOnNaN()
     """
 
+    ALLOWED = Ranges(raise_error=BOOLEAN)
+
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
+
+
+class SwapEMAWeights(CallbackRecipe):
+    """Evaluate with averaged weights: ``keras.callbacks.SwapEMAWeights``.
+
+    The average is the optimizer's: set ``optimizer__use_ema=True``. Watched rows are evaluated with
+    it in any case; stand before a :class:`ModelCheckpoint` that shall save it.
+
+    Parameters
+    ----------
+    swap_on_epoch : bool, default=False
+        Whether the averaged weights are in place at the end of each epoch too, for the callbacks
+        that come after.
+
+    Examples
+    --------
+    >>> from skcb.callbacks import SwapEMAWeights
+    >>> SwapEMAWeights(swap_on_epoch=True)
+    SwapEMAWeights(swap_on_epoch=True)
+    """
+
+    ALLOWED = Ranges(swap_on_epoch=BOOLEAN)
+
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        self.swap_on_epoch = swap_on_epoch

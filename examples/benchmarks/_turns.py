@@ -23,6 +23,9 @@ NEEDS = {"scikeras": ["scikeras"], "KerasTuner": ["keras_tuner", "tensorboard"]}
 
 MARK = "result: "
 
+ONE_THREAD = "SKCB_BENCHMARK_ONE_THREAD"
+"""Variable that tells a contender's process to use one thread in each operation of TensorFlow's."""
+
 
 @dataclass
 class Line:
@@ -98,17 +101,21 @@ def spread(values: Sequence[float], unit: str) -> str:
 # -- turns -----------------------------------------------------------------------------------
 
 
-def race(names: Sequence[str], rounds: int, *, first: int = 0) -> dict[str, list[dict[str, Any]]]:
+def race(
+    names: Sequence[str], rounds: int, *, first: int = 0, one_thread: bool = False
+) -> dict[str, list[dict[str, Any]]]:
     """Run contenders of the script that was started, each turn in a process of its own.
 
     Turns are numbered from ``first``. A result is what the contender returned, with ``seconds``.
+    With ``one_thread`` all of them run under ``set_intra_op_parallelism_threads(1)``.
     """
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names if _is_there(name)}
     script = str(Path(sys.argv[0]).resolve())
     for turn in range(rounds):
         for name, found in results.items():
             command = [sys.executable, script, "--one", name, "--turn", str(first + turn)]
-            done = subprocess.run(command, capture_output=True, text=True, env=environment())
+            env = {**environment(), ONE_THREAD: str(int(one_thread))}
+            done = subprocess.run(command, capture_output=True, text=True, env=env)
             if done.returncode:
                 sys.exit(f"{name} failed:\n{done.stderr[-4000:]}")
             line = next(s for s in reversed(done.stdout.splitlines()) if s.startswith(MARK))
@@ -140,7 +147,10 @@ def warm_up() -> None:
     """Fit a net that is in no benchmark, so that nobody's time holds what Keras loads lazily."""
     import keras
     import numpy as np
+    import tensorflow as tf
 
+    if os.environ.get(ONE_THREAD) == "1":
+        tf.config.threading.set_intra_op_parallelism_threads(1)
     model = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     X, y = np.zeros((40, 5), "float32"), np.zeros(40, "int64")

@@ -130,17 +130,24 @@ class Bound:
         """Train one epoch; see :class:`skcb.engine.steps.KerasSteps` for the parameters.
 
         With ``by_batch`` the same function runs once for each batch, and callbacks get the batch
-        hooks.
+        hooks. Without it the epoch still ends at the first loss that is not finite if there is a
+        TerminateOnNaN, whose hook is then called for that batch.
         """
         data = self._rows(rows)
         if rates is None:
             rates = _NO_RATES
         if not by_batch:
-            return self._call("train", data, order, batch_size, rates=rates)
-        logs: dict[str, Any] = {}
+            guards = _guards(callbacks)
+            logs, done = self._call(
+                "train", data, order, batch_size, rates=rates, until_nan=bool(guards)
+            )
+            for guard in guards:
+                guard.on_batch_end((done - 1) // batch_size, logs)
+            return logs
+        logs = {}
         for step, start in enumerate(range(0, len(order), batch_size)):
             callbacks.on_train_batch_begin(step)
-            logs = self._call(
+            logs, _ = self._call(
                 "train",
                 data,
                 order[start : start + batch_size],
@@ -161,12 +168,12 @@ class Bound:
         callbacks.on_test_begin()
         logs: dict[str, Any] = {}
         if not by_batch:
-            logs = self._call("evaluate", data, order, batch_size)
+            logs, _ = self._call("evaluate", data, order, batch_size)
         else:
             for step, start in enumerate(range(0, len(order), batch_size)):
                 callbacks.on_test_batch_begin(step)
                 part = order[start : start + batch_size]
-                logs = self._call("evaluate", data, part, batch_size, first=start == 0)
+                logs, _ = self._call("evaluate", data, part, batch_size, first=start == 0)
                 callbacks.on_test_batch_end(step, logs)
         callbacks.on_test_end(logs)
         return logs
@@ -196,8 +203,13 @@ class Bound:
         *,
         first: bool = True,
         rates: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """Run batches; ``first`` says that they begin an epoch, so metrics start from nothing."""
+        until_nan: bool = False,
+    ) -> tuple[dict[str, Any], int]:
+        """Run batches; return their logs, and how many rows were reached.
+
+        ``first`` says that they begin an epoch, so metrics start from nothing; ``until_nan`` that
+        a loss which is not finite ends it.
+        """
         traced = self._function(kind, data)
         inputs = [
             tf.constant(order, tf.int32),
@@ -206,9 +218,9 @@ class Bound:
             self._fed,
         ]
         if rates is not None:
-            inputs.append(tf.constant(rates, tf.float32))
-        logs = self._run(traced, data, inputs)
-        return {name: _as_number(value) for name, value in logs.items()}
+            inputs += [tf.constant(rates, tf.float32), tf.constant(until_nan)]
+        logs, done = self._run(traced, data, inputs)
+        return {name: _as_number(value) for name, value in logs.items()}, int(done)
 
     def _run(self, traced: Traced, data: Any, inputs: Sequence[Any] = ()) -> Any:
         """Call a traced function on this model's own variables."""
@@ -258,6 +270,13 @@ class Bound:
     def drop_rows(self) -> None:
         """Forget the rows, when the fit is over."""
         self._tensors.clear()
+
+
+def _guards(callbacks: Any) -> list[Any]:
+    """Return the callbacks that end an epoch at a loss which is not finite."""
+    import keras
+
+    return [c for c in callbacks.callbacks if isinstance(c, keras.callbacks.TerminateOnNaN)]
 
 
 _NO_RATES = np.zeros(0, np.float32)
@@ -390,7 +409,7 @@ def _trace_epoch(
         Takes a batch and the numbers that it is fed, ``n_fed`` of them.
     trains : bool
         Whether the step is a training step; then the function takes learning rates too, one for
-        each step, or none.
+        each step, or none, and whether a loss that is not finite ends the epoch.
     carries : bool
         Whether the step returns logs of its own, of which the last are the epoch's.
 
@@ -401,6 +420,7 @@ def _trace_epoch(
     fed = tf.TensorSpec([n_fed], tf.float64)
     one_step = _concrete(step, rows, fed, _noinline=True)
     n_data, n_logs = len(tf.nest.flatten(rows)), len(one_step.outputs) if carries else 0
+    loss = _place_of_loss(one_step.structured_outputs) if trains else None
     captured, taken = list(one_step.captured_inputs), len(one_step.captured_inputs)
     rate: Any = _rate_variable(model) if trains else None
     if rate is not None and _place(rate, captured) is None:
@@ -411,15 +431,20 @@ def _trace_epoch(
         return start < end
 
     def take_step(values: Any) -> Any:
-        start, end, order, size, fed, rates, *others = values
+        start, end, order, size, fed, rates, until_nan, *others = values
         data, variables = others[:n_data], others[n_data + n_logs :]
-        batch = order[start : tf.minimum(start + size, end)]
+        after = start + size
+        batch = order[start : tf.minimum(after, end)]
         logs = tf.raw_ops.StatefulPartitionedCall(
             args=[*(tf.gather(part, batch) for part in data), fed, *variables[:taken]],
             Tout=[output.dtype for output in one_step.outputs],
             f=one_step,
         )
-        return [start + size, end, order, size, fed, rates, *data, *logs[:n_logs], *variables]
+        if loss is not None:
+            ends = tf.logical_and(until_nan, tf.logical_not(tf.math.is_finite(logs[loss])))
+            end = tf.where(ends, after, end)
+        rest = [order, size, fed, rates, until_nan, *data, *logs[:n_logs], *variables]
+        return [after, end, *rest]
 
     def take_step_at_its_rate(values: Any) -> Any:
         start, _, _, size, _, rates, *_ = values
@@ -431,10 +456,10 @@ def _trace_epoch(
         return take_step(values)
 
     number, order = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
-    rates = tf.TensorSpec([None], tf.float32)
+    rates, flag = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.bool)
     logs = [tf.TensorSpec(o.shape, o.dtype) for o in one_step.outputs[:n_logs]]
     variables = [tf.TensorSpec([], handle.dtype) for handle in captured]
-    specs = [number, number, order, number, fed, rates]
+    specs = [number, number, order, number, fed, rates, flag]
     before = len(specs) + n_data
     specs += [*tf.nest.flatten(rows), *logs, *variables]
     condition, plain = _concrete(more, specs), _concrete(take_step, specs)
@@ -443,31 +468,40 @@ def _trace_epoch(
     def epoch(data: Any, order: Any, size: Any, first: Any, fed: Any, *given: Any) -> Any:
         # In the graph: from Python it costs 0.3 ms an epoch for a loss and one metric.
         tf.cond(first, model.reset_metrics, lambda: None)
-        rates = given[0] if given else tf.constant(_NO_RATES)
+        rates, until_nan = given or (tf.constant(_NO_RATES), tf.constant(False))
         start = [
-            *(tf.constant(0), tf.size(order), order, size, fed, rates),
+            *(tf.constant(0), tf.size(order), order, size, fed, rates, until_nan),
             *tf.nest.flatten(data),
             *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
             *captured,
         ]
 
         def run(body: Any) -> Any:
-            end = tf.raw_ops.While(input=start, cond=condition, body=body)
-            return end[before : before + n_logs]
+            last = tf.raw_ops.While(input=start, cond=condition, body=body)
+            return [last[1], *last[before : before + n_logs]]
 
         if rated is plain:
-            last = run(plain)
+            done, *last = run(plain)
         else:
-            last = tf.cond(tf.size(rates) > 0, lambda: run(rated), lambda: run(plain))
+            done, *last = tf.cond(tf.size(rates) > 0, lambda: run(rated), lambda: run(plain))
         results = model.get_metrics_result()
-        if not carries:
-            return results
-        own = tf.nest.pack_sequence_as(one_step.structured_outputs, last)
-        return results if isinstance(own, dict) and set(own) == set(results) else own
+        if carries:
+            own = tf.nest.pack_sequence_as(one_step.structured_outputs, last)
+            if not (isinstance(own, dict) and set(own) == set(results)):
+                results = own
+        return results, done
 
-    signature = [rows, order, number, tf.TensorSpec([], tf.bool), fed]
-    whole = _concrete(epoch, *signature, *([rates] if trains else []))
+    signature = [rows, order, number, flag, fed]
+    whole = _concrete(epoch, *signature, *([rates, flag] if trains else []))
     return whole, [one_step, condition, plain, rated]
+
+
+def _place_of_loss(outputs: Any) -> int | None:
+    """Return where the loss stands among the flat logs of a step, or None."""
+    if not isinstance(outputs, dict) or "loss" not in outputs:
+        return None
+    places = tf.nest.pack_sequence_as(outputs, list(range(len(tf.nest.flatten(outputs)))))
+    return int(places["loss"])
 
 
 def _rate_variable(model: Any) -> Any:

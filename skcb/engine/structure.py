@@ -89,7 +89,7 @@ def _described(model: Any, walk: _Walk) -> tuple[Hashable, list[Number]]:
         walk(model.optimizer),
         walk({k: v for k, v in compiled.items() if k != "optimizer"}),
         tuple(walk(v) for v in [*model.variables, *model.optimizer.variables]),
-        _names_of_outputs(model),
+        _names_of_logs(model),
     )
     return key, walk.numbers
 
@@ -103,10 +103,12 @@ def _is_single(model: Any) -> bool:
     return all(str(variable.dtype) == "float32" for variable in model.weights)
 
 
-def _names_of_outputs(model: Any) -> Hashable:
-    """Return output names where they decide the names of logs."""
-    names = tuple(getattr(model, "output_names", None) or ())
-    return names if len(names) > 1 else None
+def _names_of_logs(model: Any) -> Hashable:
+    """Return the names that a step gives to its logs: of metrics, and of several outputs."""
+    outputs = tuple(getattr(model, "output_names", None) or ())
+    groups = [getattr(metric, "metrics", [metric]) for metric in model.metrics]
+    metrics = tuple(metric.name for group in groups for metric in group)
+    return metrics, outputs if len(outputs) > 1 else None
 
 
 class _Walk:

@@ -52,6 +52,7 @@ WHOLE = {
     "plateau": lambda: [K.ReduceLROnPlateau()],
     "checkpoint": lambda: [K.ModelCheckpoint("x.keras")],
     "logger": lambda: [K.CSVLogger("x.csv")],
+    "terminate": lambda: [K.TerminateOnNaN()],
     "scheduler": lambda: [K.LearningRateScheduler(lambda epoch: 0.1)],
     "tensorboard": lambda: [K.TensorBoard("x")],
     "backup": lambda: [K.BackupAndRestore("x")],
@@ -60,7 +61,6 @@ WHOLE = {
 BATCHES = {
     "a batch hook": lambda: [Overrides()],
     "the old name": lambda: [OldName()],
-    "terminate": lambda: [K.TerminateOnNaN()],
     "checkpoint by batch": lambda: [K.ModelCheckpoint("x.keras", save_freq=3)],
     "own checkpoint": lambda: [OwnCheckpoint("x.keras")],
     "tensorboard by batch": lambda: [K.TensorBoard("x", update_freq=2)],

@@ -1,10 +1,16 @@
 """The Sphinx site: pages in Markdown, the reference from docstrings. Builds without a network."""
 
 import os
+import sys
+from pathlib import Path
 
 # Read once by Keras and TensorFlow, which autodoc may import.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+sys.path.insert(0, str(Path(__file__).parent))  # where Sphinx itself finds no module
+
+import settings
 
 import skcb
 
@@ -38,3 +44,12 @@ autodoc_typehints = "none"  # the docstrings say it, and in words
 numpydoc_show_class_members = False
 
 myst_heading_anchors = 3
+
+
+def setup(app):
+    """Let Sphinx read tunable.md with its tables in their places."""
+
+    def put_tables(app, page, source):
+        source[0] = settings.expanded(source[0])
+
+    app.connect("source-read", put_tables)

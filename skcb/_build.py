@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from skcb import _compile, _completion, _parts, _templates
+from skcb import _compile, _completion, _misfits, _parts, _templates
 from skcb._auto_names import count_on, is_clash, named_afresh
 from skcb._heads import Head, check_units
 from skcb._names import BUILD_EXTRAS, Accepted, is_keras
@@ -118,7 +118,10 @@ def _build(request: Request) -> Built:
         )
         if getattr(model, "outputs", None):  # else Keras would say it first, and less clearly
             check_units(heads, _shapes(model.outputs))
-        _finish(model, request.sample_x, request.encode(heads))
+        is_template = is_keras(request.build_fn, "Model")
+        y = request.encode(heads)
+        _misfits.check(model, request.routed, heads, y, is_template=is_template)
+        _finish(model, request.sample_x, y)
         check_units(heads, _output_shapes(model, request.sample_x))
     return Built(model, heads, logits)
 

@@ -53,7 +53,7 @@ def check(
     ------
     ValueError
         A callback watches what is not there, or in the wrong direction, writes where it must not,
-        or sets a learning rate that the optimizer's schedule object sets.
+        or sets a learning rate that `lr_schedule` or the optimizer's schedule object sets.
     """
     import keras
 
@@ -75,6 +75,12 @@ def check(
                 "rate, and so does the schedule object in the optimizer (`optimizer__decay` makes "
                 "one): give the optimizer a number and use one of skcb.schedules, or switch off "
                 f"`callbacks__{name}=None`."
+            )
+        if scheduled and isinstance(callback, keras.callbacks.LearningRateScheduler):
+            raise ValueError(
+                f"`callbacks__{name}` is a LearningRateScheduler, and `lr_schedule` sets the "
+                f"learning rate too: switch one off, `callbacks__{name}=None` or "
+                "`lr_schedule=None`. Two schedules are joined by `a.then(b, at=0.3)`."
             )
     idle = [*(["`callbacks`"] if live else []), *(["`lr_schedule`"] if scheduled else [])]
     if epochs == 1 and idle:

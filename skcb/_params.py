@@ -1,7 +1,8 @@
 """Parameters of the estimators: the signature, and the overlay of everything else.
 
 Owns ``get_params``, ``set_params`` and ``clone``, and refuses at once the names that no choice
-could make legal. Leaves what a name reaches to ``_routing``, and values to ``fit``.
+could make legal. An old spelling becomes the new one here, so that nothing behind it knows of the
+two. Leaves what a name reaches to ``_routing``, and values to ``fit``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from sklearn.base import BaseEstimator, clone
 
-from skcb import _callbacks, _keras
+from skcb import _callbacks, _keras, _metric_names, _spellings
 from skcb._names import (
     BUILD_EXTRAS,
     KERAS_NAMES,
@@ -23,7 +24,7 @@ from skcb._names import (
     is_keras,
     suggestion,
 )
-from skcb.tunable import Recipe
+from skcb.tunable import Recipe, cloned, same
 
 
 class Judges(NamedTuple):
@@ -54,8 +55,19 @@ class ParametersMixin(BaseEstimator):
 
     def _remember(self, sk_params: Mapping[str, Any]) -> None:
         """Keep the overlay of a constructor call."""
-        self._refuse_unknown(sk_params, [Judges(self.build_fn, self.callbacks)])
-        self._sk_params = dict(sk_params)
+        old = any(_spellings.find("estimator", name) for name in sk_params)
+        given = self._differing() if old else {}
+        others = {k: v for k, v in self._renamed({**given, **sk_params}).items() if k not in given}
+        for name in others.keys() & set(self._get_param_names()):
+            setattr(self, name, others.pop(name))
+        self._refuse_unknown(others, [Judges(self.build_fn, self.callbacks)])
+        self._sk_params = others
+
+    def _differing(self) -> dict[str, Any]:
+        """Return the named parameters that are not at their default."""
+        signature = inspect.signature(type(self).__init__).parameters
+        values = {name: getattr(self, name, None) for name in self._get_param_names()}
+        return {n: v for n, v in values.items() if not same(v, signature[n].default)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters: the signature and what was given besides.
@@ -89,11 +101,13 @@ class ParametersMixin(BaseEstimator):
         Raises
         ------
         ValueError
-            A name that no choice could make legal. Values are judged by ``fit``, and so are the
+            A name that no choice could make legal, or one parameter by its old and its new
+            spelling. Values are judged by ``fit``, and so are the
             arguments of a ``build_fn`` and the names of ``callbacks`` that this call sets: they
             are one choice of several where a search calls.
         """
         own = set(self._get_param_names())
+        params = self._renamed(params)
         named = {name: value for name, value in params.items() if name in own}
         others = {name: value for name, value in params.items() if name not in own}
         kept = {k: getattr(self, k) for k in Judges._fields if k not in named}
@@ -136,6 +150,36 @@ class ParametersMixin(BaseEstimator):
             return Accepted({})
         return accepted(build_fn) if callable(build_fn) else Accepted({}, readable=False)
 
+    def _renamed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a call, those of an old spelling under the new one."""
+        owners = {n: getattr(self, n, None) for n in ("build_fn", "optimizer", "callbacks")}
+        view = {**owners, **getattr(self, "_sk_params", {}), **params}
+        return _spellings.renamed(params, lambda name: self._old_spelling(name, view))
+
+    def _old_spelling(
+        self, name: str, view: Mapping[str, Any]
+    ) -> tuple[str, _spellings.Spelling] | None:
+        """Return a name's prefix and meaning where it is an old spelling.
+
+        A name in the signature of what it is for (build function, optimizer, callback) belongs to
+        that; ``view`` are the parameters as they will stand.
+        """
+        head, delimiter, rest = name.partition("__")
+        if not delimiter:
+            row = _spellings.find("estimator", name)
+            own = self._get_param_names() if row else []
+            taken = row and (name in own or name in self._build_accepts(view["build_fn"]).defaults)
+            return None if row is None or taken else ("", row)
+        owner, prefix, cls = head, f"{head}__", None
+        if head == "callbacks":
+            callback, _, rest = rest.partition("__")
+            prefix = f"callbacks__{callback}__"
+            owner, cls = _callbacks.kind(callback, view)
+        elif head == "optimizer" and not isinstance(view["optimizer"], str):
+            cls = getattr(view["optimizer"], "cls", view["optimizer"])
+        row = _spellings.of_class(owner, rest, cls)
+        return row and (prefix, row)
+
     def _reachable(self) -> dict[str, Any]:
         """Return every name below the parameters that has a value to show."""
         below = grouped(self._sk_params)[1]
@@ -146,6 +190,7 @@ class ParametersMixin(BaseEstimator):
                     found[name] = default
         for name in ("optimizer", "loss", "lr_schedule"):
             found |= _listed(name, getattr(self, name, None))
+        found |= _metric_names.listed(getattr(self, "metrics", None))
         for name in _callbacks.names_of(self.callbacks) or []:
             if name not in below.get("callbacks", {}):
                 callback = _callbacks.named(self.callbacks)[name]
@@ -215,7 +260,7 @@ def _cloned(name: str, value: Any) -> Any:
     if name == "build_fn" and is_keras(value, "Model"):
         return value
     try:
-        return clone(value, safe=False)
+        return cloned(value)
     except Exception as error:
         raise TypeError(
             f"`{name}={value!r:.80}` cannot be cloned: {error}. Where an object cannot be copied, "

@@ -98,7 +98,19 @@ def route(
     routed = Routed(dict(named), given)
     for name, value in _canonical(overlay, named, given, build).items():
         _send(routed, name, value)
+    _refuse_two_decays(routed)
     return routed
+
+
+def _refuse_two_decays(routed: Routed) -> None:
+    """Refuse the decay of Keras 2's optimizers beside a schedule: one rate has one owner."""
+    decay = routed.parts.get("optimizer", {}).get("decay")
+    schedule = routed.named.get("lr_schedule")
+    if decay and schedule is not None:
+        raise ValueError(
+            f"`optimizer__decay={decay!r}` and `lr_schedule={schedule!r}` both set the learning "
+            "rate: give one of them."
+        )
 
 
 def _canonical(

@@ -376,11 +376,12 @@ def test_a_monitor_that_nothing_logs_is_refused(cls, tmp_path, monkeypatch):
     """The error gives the nearest name, and all that there will be."""
     monkeypatch.chdir(tmp_path)
     message = (
-        r"`callbacks__mine__monitor='val_acc'`: nothing in this fit is called 'val_acc'\. Did you "
-        r"mean `val_accuracy`\? There will be: loss, accuracy, AUC, val_loss, val_accuracy, val_AUC"
+        r"`callbacks__mine__monitor='val_accu'`: nothing in this fit is called 'val_accu'\. "
+        r"Did you mean `val_accuracy`\? There will be: loss, accuracy, AUC, val_loss, "
+        r"val_accuracy, val_AUC"
     )
     with pytest.raises(ValueError, match=message):
-        watching(watcher(cls, monitor="val_acc"), NoEpoch())
+        watching(watcher(cls, monitor="val_accu"), NoEpoch())
 
 
 @pytest.mark.parametrize("cls", WATCHERS)

@@ -360,6 +360,12 @@ def test_what_cannot_be_scored_is_refused_before_the_first_epoch(callbacks, watc
     assert not hasattr(clf, "history_")
 
 
+def test_a_metric_that_is_built_at_the_first_batch_is_no_hindrance():
+    """Keras' R2Score knows no result before."""
+    history = fitted("regression", metrics=["r2_score"], callbacks=EpochScoring("r2")).history_
+    assert {"val_r2", "val_r2_score"} <= set(history)
+
+
 def test_rows_and_model_are_let_go_after_the_fit():
     """The watched rows die with the caller's last reference, and a pickle holds none of them."""
     rows = np.random.default_rng(2).normal(size=(3000, 4))

@@ -64,6 +64,13 @@ def test_a_callback_cannot_set_the_rate_of_a_schedule_object(callback):
         fitted(untrainable, callbacks={"mine": callback}, optimizer=optimizer, epochs=3)
 
 
+def test_two_cannot_set_the_learning_rate():
+    """By batch the schedule would win, by epoch the callback, and nobody would know."""
+    callback = {"mine": LearningRateScheduler(lambda epoch, lr: lr)}
+    with pytest.raises(ValueError, match=r"`callbacks__mine`.*`lr_schedule` sets.*then"):
+        fitted(untrainable, callbacks=callback, lr_schedule=CosineDecay(), epochs=3)
+
+
 @pytest.mark.parametrize(
     ("params", "named"),
     [

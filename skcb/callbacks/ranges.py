@@ -30,7 +30,8 @@ def integer(least: int) -> Allowed:
 
 def one_of(*values: Any) -> Allowed:
     """Allow these values; 1 is not True."""
-    listed = ", ".join(map(repr, values[:-1])) + f" or {values[-1]!r}"
+    *others, last = map(repr, values)
+    listed = f"{', '.join(others)} or {last}" if others else last
     return Allowed(listed, lambda v: any(type(v) is type(a) and v == a for a in values))
 
 

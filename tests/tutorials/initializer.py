@@ -1,0 +1,33 @@
+"""From which weights to start."""
+
+import numpy
+from keras.layers import Dense, Input
+from keras.models import Sequential
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+
+from skcb import KerasClassifier
+
+
+def create_model(init_mode="uniform"):
+    """Build the network and compile it."""
+    model = Sequential()
+    model.add(Input(shape=(30,)))
+    model.add(Dense(12, kernel_initializer=init_mode, activation="relu"))
+    model.add(Dense(1, kernel_initializer=init_mode, activation="sigmoid"))
+    model.compile(loss="binary_crossentropy", optimizer="adam", metrics=["accuracy"])
+    return model
+
+
+numpy.random.seed(7)
+X, Y = load_breast_cancer(return_X_y=True)
+X = scale(X)
+
+model = KerasClassifier(build_fn=create_model, epochs=10, batch_size=20, verbose=0)
+init_mode = ["uniform", "lecun_uniform", "normal", "zero", "glorot_normal", "he_uniform"]
+param_grid = dict(init_mode=init_mode)
+grid = GridSearchCV(estimator=model, param_grid=param_grid, cv=3)
+grid_result = grid.fit(X, Y)
+
+print(f"Best: {grid_result.best_score_:f} using {grid_result.best_params_}")

@@ -1,0 +1,36 @@
+"""Two settings of SGD, as arguments of the model's own function."""
+
+import numpy
+from keras.layers import Dense, Input
+from keras.models import Sequential
+from keras.optimizers import SGD
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+
+from skcb import KerasClassifier
+
+
+def create_model(learn_rate=0.01, momentum=0):
+    """Build the network and compile it."""
+    model = Sequential()
+    model.add(Input(shape=(30,)))
+    model.add(Dense(12, activation="relu"))
+    model.add(Dense(1, activation="sigmoid"))
+    optimizer = SGD(learning_rate=learn_rate, momentum=momentum)
+    model.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"])
+    return model
+
+
+numpy.random.seed(7)
+X, Y = load_breast_cancer(return_X_y=True)
+X = scale(X)
+
+model = KerasClassifier(build_fn=create_model, epochs=10, batch_size=20, verbose=0)
+learn_rate = [0.01, 0.1]
+momentum = [0.0, 0.8]
+param_grid = dict(learn_rate=learn_rate, momentum=momentum)
+grid = GridSearchCV(estimator=model, param_grid=param_grid, cv=3)
+grid_result = grid.fit(X, Y)
+
+print(f"Best: {grid_result.best_score_:f} using {grid_result.best_params_}")

@@ -1,0 +1,34 @@
+"""How wide the hidden layer is."""
+
+import numpy
+from keras.constraints import MaxNorm
+from keras.layers import Dense, Dropout, Input
+from keras.models import Sequential
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+
+from skcb import KerasClassifier
+
+
+def create_model(neurons=1):
+    """Build the network and compile it."""
+    model = Sequential()
+    model.add(Input(shape=(30,)))
+    model.add(Dense(neurons, activation="relu", kernel_constraint=MaxNorm(4)))
+    model.add(Dropout(0.2))
+    model.add(Dense(1, activation="sigmoid"))
+    model.compile(loss="binary_crossentropy", optimizer="adam", metrics=["accuracy"])
+    return model
+
+
+numpy.random.seed(7)
+X, Y = load_breast_cancer(return_X_y=True)
+X = scale(X)
+
+model = KerasClassifier(build_fn=create_model, epochs=10, batch_size=20, verbose=0)
+param_grid = dict(neurons=[1, 5, 20])
+grid = GridSearchCV(estimator=model, param_grid=param_grid, cv=3)
+grid_result = grid.fit(X, Y)
+
+print(f"Best: {grid_result.best_score_:f} using {grid_result.best_params_}")

@@ -62,6 +62,7 @@ objective = CrossValObjective(
     y_train,
     cv=3,
     scoring="roc_auc",
+    prune=False,  # 06_optuna_pruned_cv.py ends bad trials early
 )
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
 study.optimize(objective, n_trials=10)

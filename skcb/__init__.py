@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skcb._refit import refit
     from skcb.engine.pool import clear_programs, engine_report
     from skcb.estimators import KerasClassifier, KerasRegressor
     from skcb.scoring import validation_score
+    from skcb.transformer import KerasTransformer
     from skcb.tunable import Tunable
 
 __version__ = "0.1.0.dev0"
@@ -19,19 +21,23 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "KerasClassifier",
     "KerasRegressor",
+    "KerasTransformer",
     "Tunable",
     "__version__",
     "clear_programs",
     "engine_report",
+    "refit",
     "validation_score",
 ]
 
 _HOME = {
     "KerasClassifier": "skcb.estimators",
     "KerasRegressor": "skcb.estimators",
+    "KerasTransformer": "skcb.transformer",
     "Tunable": "skcb.tunable",
     "clear_programs": "skcb.engine.pool",
     "engine_report": "skcb.engine.pool",
+    "refit": "skcb._refit",
     "validation_score": "skcb.scoring",
 }
 _MODULES = ("callbacks", "exceptions", "optuna", "schedules")

@@ -19,17 +19,19 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     get_routing_for_object,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skcb import (
     _build,
     _callbacks,
+    _inputs,
     _judged,
     _keras,
     _lending,
     _monitors,
     _parts,
     _pending,
+    _portable,
     _resuming,
     _runs,
     _seeds,
@@ -37,20 +39,21 @@ from skcb import (
     _validation,
     schedules,
 )
-from skcb._data import Data, model_input
+from skcb._data import Data
+from skcb._feeding import FeedingMixin, Steps, refuse_pieces, steps_of
 from skcb._names import PREDICT_NAMES, is_keras, suggestion
-from skcb._preparation import PreparationMixin
 from skcb._routing import Routed, refuse_unsupported
 from skcb._running import Running, carry_over, show, thaw
 from skcb.engine import loop
-from skcb.engine.state import TrainingState
+from skcb.engine.feed import Feed, inputs_of, is_dataset
+from skcb.engine.state import TrainingState, first_array
 from skcb.exceptions import TrainingWarning
 
 Watched = tuple[Any, Any, Any, Any]
 """``X_val``, ``y_val``, ``sample_weight_val`` and ``validation_data`` of a call."""
 
 
-class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
+class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
     """What classifier and regressor share; see there for parameters and attributes."""
 
     _running: Running | None = None
@@ -76,7 +79,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         sample_weight: Any = None,
         groups: Any = None,
@@ -90,10 +93,11 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
-            Training data.
+        X : array-like or sparse matrix of shape (n_samples, ...), or dataset
+            Training data. A ``tf.data.Dataset``, a ``keras.utils.PyDataset`` or a generator makes
+            batches of (x, y) or (x, y, sample_weight), y as the loss takes it.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, in the user's own labels.
+            Targets, in the user's own labels; left out where X is a dataset.
         sample_weight : array-like of shape (n_samples,), optional
             Weights as Keras takes them: weight 0 adds nothing to the loss, but the row counts in
             the batch mean and in BatchNormalization.
@@ -101,10 +105,11 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             For a splitter given as ``validation_split``.
         X_val, y_val, sample_weight_val : array-like, optional
             Watched rows; they win over ``validation_split``.
-        validation_data : tuple of (X, y) or (X, y, sample_weight), optional
-            Watched rows, in Keras' spelling.
+        validation_data : tuple of (X, y) or (X, y, sample_weight), or dataset, optional
+            Watched rows, in Keras' spelling; a dataset only where X is one.
         **fit_params : object
-            Arguments of ``Model.fit``; they win over those of the estimator.
+            Arguments of ``Model.fit``; they win over those of the estimator. For a dataset,
+            ``steps_per_epoch`` and ``validation_steps`` too.
 
         Returns
         -------
@@ -117,6 +122,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         NonFiniteLoss
             The loss became NaN or infinite.
         """
+        refuse_pieces(X)
+        steps = steps_of(fit_params) if is_dataset(X) else None
         groups = self._groups(groups, fit_params)
         # A fit that fails leaves no half-fitted estimator behind.
         earlier = self.__dict__.pop("model_", None)
@@ -130,32 +137,49 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
                 (X_val, y_val, sample_weight_val, validation_data),
                 self._routed(fit_params),
                 earlier,
+                steps,
             )
 
-    def _fit(self, data: Data, groups: Any, watched: Watched, routed: Routed, earlier: Any) -> Self:
+    def _fit(
+        self,
+        data: Data,
+        groups: Any,
+        watched: Watched,
+        routed: Routed,
+        earlier: Any,
+        steps: Steps | None,
+    ) -> Self:
         """Go the whole road, as a task of scikit-learn's callbacks."""
         epochs, first = _judged.epochs_of(routed)
         context = self._init_callback_context(max_subtasks=max(epochs - first, 0))
-        context.call_on_fit_task_begin(estimator=self, X=data.x, y=data.y)
-        pending = None
+        X, y = data.x, data.y
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        ask, handed_out = _pending.Ask(), False
         try:
             seeds = _seeds.draw(self.random_state)
             before = getattr(self, "classes_", None) if earlier is not None else None
-            data = self._checked(*data)
-            self._learn_target(data.y, before=before)
-            train, shown = self._split(
-                routed, data, groups, _validation.given(*watched), seeds.split, context
-            )
+            train: Any
+            shown: Any
+            if steps is not None:
+                others = {"y": y, "sample_weight": data.weight, "groups": groups}
+                train, shown = self._fed(X, steps, routed, watched, others)
+            else:
+                data = self._checked(*data)
+                self._learn_target(data.y, before=before)
+                train, shown = self._split(
+                    routed, data, groups, _validation.given(*watched), seeds.split, context
+                )
             state = self._initial_state(
                 routed, train, shown, seeds, context, earlier, resumable=True
             )
-            pending = _pending.handed_out(self, state, train, shown)
-            if pending is None:
+            handed_out = ask.hand_out(self, state, train, shown)
+            if not handed_out:
                 self._train(state, context)
         finally:
-            if pending is None:  # else whoever trains it ends it
+            ask.end()
+            if not handed_out:  # else whoever trains it ends it
                 _lending.take_back(getattr(self, "callbacks_", {}))
-            context.call_on_fit_task_end(estimator=self, X=data.x, y=data.y)
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     @with_callbacks
@@ -206,6 +230,11 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             As in :meth:`fit`; also labels that the first call did not know, or another number of
             columns.
         """
+        if is_dataset(X):
+            raise ValueError(
+                "X is a dataset: `partial_fit` takes arrays, `fit` takes datasets too."
+            )
+        refuse_pieces(X)
         watched = (X_val, y_val, sample_weight_val, validation_data)
         groups = self._groups(groups, fit_params)
         with _keras.in_force(self._keras_settings):
@@ -273,8 +302,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
     def _initial_state(
         self,
         routed: Routed,
-        train: Data,
-        watched: Data | None,
+        train: Any,
+        watched: Any,
         seeds: _seeds.Seeds,
         context: Any,
         earlier: Any,
@@ -288,6 +317,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         live = self._live_callbacks(routed, lambda: _resuming.place(who()))
         self.callbacks_ = live
         built = _build.build(self._request(routed, train, seeds.weights))
+        if self._inputs is not None:
+            _inputs.refuse_others(built.model, self._inputs.columns)
         self._heads, self._logits = built.heads, built.logits
         if earlier is not None:
             carry_over(earlier, built.model)
@@ -331,8 +362,8 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         routed: Routed,
         model: Any,
         live: dict[str, Any],
-        train: Data,
-        watched: Data | None,
+        train: Data | Feed,
+        watched: Data | Feed | None,
         order_seed: int,
     ) -> TrainingState:
         """Put the parts of a fit together."""
@@ -342,7 +373,17 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
 
         train_rows, watched_rows = self._both_rows(routed, train, watched)
         judged = _judged.judge(routed, len(train_rows))
-        road = roads.choose(model, live, engine=judged.engine, verbose=judged.verbose)
+        fed = isinstance(train_rows, Feed)
+        if fed:  # whose batches are its rows
+            judged = judged._replace(batch_size=1)
+        road = roads.choose(
+            model,
+            live,
+            engine=judged.engine,
+            verbose=judged.verbose,
+            sparse=train_rows.sparse,
+            fed=fed,
+        )
         self.engine_ = road.why
         min_lr, reduction = _monitors.lowest_rate(live)
         schedule = routed.named["lr_schedule"]
@@ -353,7 +394,7 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             add_progbar=judged.verbose != 0,
             verbose=judged.verbose,
             epochs=judged.epochs,
-            steps=-(-len(train_rows) // judged.batch_size),
+            steps=-(-len(train_rows) // judged.batch_size) or None,
             model=model,
         )
         state = TrainingState(
@@ -375,8 +416,13 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
             reduction=reduction,
             raise_on_nan=not _monitors.ends_on_nan(live),
         )
-        _lending.lend(self, state, live, train, watched)
+        self._lend(state, live, train, watched)
         return state
+
+    def _lend(self, state: TrainingState, live: dict[str, Any], train: Any, watched: Any) -> None:
+        """Lend the callbacks the rows, which a dataset has none of."""
+        rows = [each if isinstance(each, Data) else None for each in (train, watched)]
+        _lending.lend(self, state, live, *rows)
 
     def _resolve_schedule(self, routed: Routed) -> None:
         settings = routed.parts.get("lr_schedule", {})
@@ -434,22 +480,47 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
     def _outputs(self, X: Any, predict_params: Mapping[str, Any]) -> Any:
         """Return what the model puts out for some rows."""
         check_is_fitted(self)
-        options = self._predict_options(predict_params)
-        X = validate_data(self, X, reset=False, allow_nd=True)
-        batch_size = _judged.batch_size("batch_size", options.pop("batch_size"), len(X))
+        fed = is_dataset(X)
+        options = self._predict_options(predict_params, fed=fed)
+        if fed:
+            with _keras.in_force(self._keras_settings):
+                return self._outputs_fed(X, options)
+        X = self._checked_x(X)
+        batch_size = _judged.batch_size("batch_size", options.pop("batch_size"), X.shape[0])
         with _keras.in_force(self._keras_settings):
-            x = model_input(X)
+            x = self._model_input(X)
             if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
-                return self.model_.predict(x, batch_size=batch_size, **options)
-            predictor = self._predictor
-            if predictor.model is not self.model_:  # the user put another model in its place
-                predictor = _predictor(self.model_)
-            return predictor.predict(x, batch_size)
+                return self.model_.predict(**_prediction_data(x, batch_size), **options)
+            return self._current_predictor().predict(x, batch_size)
 
-    def _predict_options(self, predict_params: Mapping[str, Any]) -> dict[str, Any]:
+    def _outputs_fed(self, X: Any, options: dict[str, Any]) -> Any:
+        """Return what the model puts out for the batches of a dataset."""
+        import keras
+
+        del options["batch_size"]
+        steps = options.pop("steps", None)
+        if any(options.values()):
+            return self.model_.predict(X, steps=steps, **options)
+        predictor = self._current_predictor()
+        parts = [predictor.predict(x, first_array(x).shape[0]) for x in inputs_of(X, steps)]
+        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+    def _current_predictor(self) -> Any:
+        predictor = self._predictor
+        if predictor.model is not self.model_:  # the user put another model in its place
+            predictor = self._new_predictor(self.model_)
+        return predictor
+
+    def _new_predictor(self, model: Any) -> Any:
+        return _predictor(model)
+
+    def _predict_options(
+        self, predict_params: Mapping[str, Any], *, fed: bool = False
+    ) -> dict[str, Any]:
         """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
         for name, value in predict_params.items():
-            refuse_unsupported(name, value)
+            if not fed:
+                refuse_unsupported(name, value)
             if name not in PREDICT_NAMES:
                 raise TypeError(
                     f"predict() got an unexpected argument {name!r}. "
@@ -463,23 +534,31 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
         return hasattr(self, "model_")
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
+        state = {name: _portable.portable(part) for name, part in super().__getstate__().items()}
         state.pop("_predictor", None)
         carried = _keras.taken_along(self._keras_settings)
-        if carried is not None:  # first of all: what is unpickled next may import Keras
-            state = {"_keras_loaded": _keras.Loaded(), **state, "_keras_settings": carried}
+        if carried is not None:
+            state["_keras_settings"] = carried
+        state = {"_arrival": _keras.Arrival(), **state}  # first of all
         if "callbacks_" in state:
-            state["callbacks_"] = _callbacks.detached(state["callbacks_"])
+            model = self.__dict__.get("model_")
+            state["callbacks_"] = _callbacks.packed(state["callbacks_"], model)
+        if self._running is not None and "model_" in state:
+            state["_running"] = self._running.beside(self.model_)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state.pop("_keras_loaded", None)
+        state.pop("_arrival", None)
         super().__setstate__(state)
         if "model_" in state:
             self._predictor = _predictor(self.model_)
+            if self._running is not None:
+                self._running.complete(self.model_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.allow_nan is True
         tags.target_tags.multi_output = not self._has_one_unit()
         return tags
 
@@ -490,6 +569,12 @@ class BaseKerasEstimator(CallbackSupportMixin, PreparationMixin, BaseEstimator):
 
 def _routes(splitter: Any) -> bool:
     return hasattr(splitter, "get_metadata_routing") and not isinstance(splitter, type)
+
+
+def _prediction_data(x: Any, batch_size: int) -> dict[str, Any]:
+    from skcb.engine import batches  # here, because Keras loads with it
+
+    return batches.prediction_data(x, batch_size)
 
 
 def _predictor(model: Any, trained_by: Any = None) -> Any:

@@ -319,3 +319,17 @@ def detached(live: Mapping[str, Any]) -> dict[str, Any]:
             # to them; test_live_callbacks.py notices if it goes.
             callback._writers = {}
     return copies
+
+
+def packed(live: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Copy the callbacks of a fit for its pickle, without the weights that are in its model."""
+    import keras
+
+    copies = detached(live)
+    for callback in copies.values():
+        for name, value in list(vars(callback).items()):
+            if value is model and value is not None:
+                setattr(callback, name, None)
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            callback.best_weights = None
+    return copies

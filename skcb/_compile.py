@@ -7,10 +7,10 @@ outputs that are logits. Leaves making the parts to ``_parts`` and the model to 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skcb import _parts, _templates
+from skcb import _metric_names, _parts, _templates
 from skcb._heads import KNOWN_LOSSES, Head, loss_name
 from skcb._names import is_keras
 from skcb._routing import Routed
@@ -40,24 +40,30 @@ def compile_model(
     """
     previous = _templates.compiled_with(model)
     linear = _linear_outputs(model)
+    names = getattr(model, "output_names", None) or []
     if any(linear) and previous.get("loss") is prepared.get("loss"):
         previous["loss"] = None  # prepared before it was known that the model ends in logits
     replaced = {
         name: part
-        for name, part in _given(routed, previous, linear).items()
+        for name, part in _given(routed, previous, linear, names).items()
         if previous.get(name) is None or previous[name] is not prepared.get(name)
     }
     loss = replaced.get("loss", previous.get("loss"))
+    kinds = [replaced.get(name, previous.get(name)) for name in ("metrics", "weighted_metrics")]
+    metrics = _by_head(kinds, model)
     if loss is None:
         settings = routed.parts.get("loss", {})
-        inferred = _inferred_loss(model, target)
+        inferred = _inferred_loss(model, target, metrics)
         replaced["loss"] = loss = _parts.loss(inferred, settings, from_logits=linear)
     losses = _in_order(loss, model)
     heads = target.heads(
         [loss_name(x) for x in losses] if isinstance(losses, list) else loss_name(losses)
     )
+    for of_head, head in zip(metrics, heads, strict=False):  # their numbers are checked later
+        _metric_names.check_readable(of_head, head)
     if not previous or replaced:
         model.compile(**{"optimizer": "rmsprop", **previous, **replaced})
+    _refuse_no_rate(model.optimizer)
     _refuse_two_schedules(model.optimizer, routed)
     linear = linear if len(linear) == len(heads) else [False] * len(heads)
     logits = [_is_logits(losses, i, head, linear[i]) for i, head in enumerate(heads)]
@@ -71,11 +77,14 @@ def prepare(routed: Routed, target: Target) -> dict[str, Any]:
     if "optimizer" not in arguments:
         arguments["optimizer"] = _parts.optimizer("rmsprop", {})
     if "loss" not in arguments:
-        arguments["loss"] = _parts.loss(target.default_loss(), settings)
+        inferred = _readable(target.default_loss(), [arguments.get("metrics")])
+        arguments["loss"] = _parts.loss(inferred, settings)
     return arguments
 
 
-def _given(routed: Routed, previous: Mapping[str, Any], linear: list[bool]) -> dict[str, Any]:
+def _given(
+    routed: Routed, previous: Mapping[str, Any], linear: list[bool], names: Sequence[str] = ()
+) -> dict[str, Any]:
     """Build the compile arguments that the user gave, on top of what is compiled."""
     parts = {name: dict(routed.parts.get(name, {})) for name in ("optimizer", "loss", "metrics")}
     schedule = routed.named["lr_schedule"]
@@ -85,7 +94,9 @@ def _given(routed: Routed, previous: Mapping[str, Any], linear: list[bool]) -> d
     fallback = {"optimizer": "rmsprop", **{k: v for k, v in previous.items() if v is not None}}
     makers: dict[str, Callable[[Any, Any], Any]] = {
         "optimizer": _parts.optimizer,
-        "loss": lambda value, settings: _parts.loss(value, settings, from_logits=linear),
+        "loss": lambda value, settings: _parts.loss(
+            value, settings, from_logits=linear, outputs=names
+        ),
         "metrics": _parts.metrics,
     }
     arguments = dict(routed.compile)
@@ -107,12 +118,33 @@ def _refuse_given_rate(schedule: Any, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _inferred_loss(model: Any, target: Target) -> Any:
+def _inferred_loss(model: Any, target: Target, metrics: list[Any]) -> Any:
     """Infer the loss from the target, and from the output where the target allows two."""
     outputs = getattr(model, "outputs", None) or []
-    if target.type_ == "binary" and len(outputs) == 1 and outputs[0].shape[-1] == 2:
-        return "sparse_categorical_crossentropy"
-    return target.default_loss()
+    two = target.type_ == "binary" and len(outputs) == 1 and outputs[0].shape[-1] == 2
+    return _readable("sparse_categorical_crossentropy" if two else target.default_loss(), metrics)
+
+
+def _readable(losses: Any, metrics: list[Any]) -> Any:
+    """Encode classes as columns where a metric needs them; the cross-entropy is the same."""
+    if isinstance(losses, list):
+        each = metrics if len(metrics) == len(losses) else [None] * len(losses)
+        return [_readable(loss, [of_head]) for loss, of_head in zip(losses, each, strict=True)]
+    needs_columns = any(map(_metric_names.reads_columns, _metric_names.entries(metrics)))
+    sparse = losses == "sparse_categorical_crossentropy"
+    return "categorical_crossentropy" if sparse and needs_columns else losses
+
+
+def _by_head(kinds: list[Any], model: Any) -> list[list[Any]]:
+    """Return for each output its metrics and its weighted metrics, as far as that is said."""
+    names = getattr(model, "output_names", None) or [""]
+    if len(names) == 1:
+        return [kinds]
+    lists = [
+        [kind.get(name) for name in names] if isinstance(kind, dict) else list(kind or [])
+        for kind in kinds
+    ]
+    return [[each[i] for each in lists if len(each) == len(names)] for i in range(len(names))]
 
 
 def _is_logits(losses: Any, i: int, head: Head, linear: bool) -> bool:
@@ -170,6 +202,14 @@ def _is_linear(layer: Any) -> bool:
         return _linear_outputs(layer) == [True]
     weighted = hasattr(layer, "kernel") or hasattr(layer, "kernel_initializer")
     return weighted and getattr(layer, "activation", None) is keras.activations.linear
+
+
+def _refuse_no_rate(optimizer: Any) -> None:
+    if is_keras(optimizer, "MultiOptimizer"):
+        raise ValueError(
+            f"`optimizer` is a {type(optimizer).__name__}, which has no learning rate of its own, "
+            "and skcb records one for every epoch. Use a single optimizer."
+        )
 
 
 def _refuse_two_schedules(optimizer: Any, routed: Routed) -> None:

@@ -30,8 +30,9 @@ def complete(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
 def complete_by_shapes(model: Any, x: Any, y: Any) -> bool:
     """Build what is missing where shapes alone tell how: a twentieth of the time.
 
-    Only for a functional model with one input and one output. A metric that makes variables of
-    its own at its first batch still lacks them then; who traces the model finds that out.
+    Only for a functional model with one input and one output. A metric of Keras' that makes its
+    variables at its first batch, and says so by ``_built`` (F1, R2), sees zeros. One of the
+    user's still lacks them then; who traces the model finds that out.
 
     Returns
     -------
@@ -42,12 +43,17 @@ def complete_by_shapes(model: Any, x: Any, y: Any) -> bool:
 
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     simple = inputs and outputs and len(inputs) == len(outputs) == 1 and hasattr(x, "shape")
+    simple = simple and None not in outputs[0].shape[1:]  # type: ignore[index]
     if not (simple and model.built and _fits(x.shape, inputs[0].shape)):  # type: ignore[index]
         return False
     target = keras.KerasTensor((None, *y.shape[1:]), str(y.dtype))
     for part in (model._compile_metrics, model._compile_loss):
         if part is not None and not part.built:
             part.build(target, outputs[0])  # type: ignore[index]
+    for metric in getattr(model._compile_metrics, "metrics", ()):
+        if vars(metric).get("_built") is False:
+            metric.update_state(y, keras.ops.zeros((len(y), *outputs[0].shape[1:])))  # type: ignore[index]
+            metric.reset_state()
     _build_optimizer(model)
     return True
 

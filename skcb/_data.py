@@ -11,27 +11,42 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
 
 
 class Data(NamedTuple):
-    """One set of rows as scikit-learn checked them: y not yet encoded."""
+    """One set of rows as scikit-learn checked them: y not yet encoded.
 
-    x: np.ndarray
-    y: np.ndarray
+    ``x`` is an array or a sparse matrix, or the user's own table where `inputs` cuts it.
+    """
+
+    x: Any
+    y: Any
     weight: np.ndarray | None
 
 
 def some(data: Data, rows: np.ndarray) -> Data:
     """Return some rows of a set."""
-    return Data(data.x[rows], data.y[rows], None if data.weight is None else data.weight[rows])
+    weight = None if data.weight is None else data.weight[rows]
+    return Data(some_rows(data.x, rows), some_rows(data.y, rows), weight)
+
+
+def n_rows(values: Any) -> int:
+    """Return the number of rows of an array, a sparse matrix, a frame or a list."""
+    return int(values.shape[0]) if hasattr(values, "shape") else len(values)
+
+
+def some_rows(table: Any, rows: Any) -> Any:
+    """Return some rows of an array, a sparse matrix or a frame."""
+    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
 def model_input(x: Any) -> Any:
     """Give floats the precision that Keras computes in, as ``Model.fit`` does."""
     import keras
 
-    x = np.asarray(x)
+    x = x if issparse(x) else np.asarray(x)
     return x.astype(keras.config.floatx()) if x.dtype.kind in "fb" else x
 
 

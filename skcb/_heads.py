@@ -36,7 +36,7 @@ _ALIASES = {
 
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 _CATEGORICAL = ("categorical_crossentropy", "categorical_focal_crossentropy", "kl_divergence")
-_SPARSE = ("sparse_categorical_crossentropy",)
+_SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 _MARGIN = ("hinge", "squared_hinge")
 _ELEMENTWISE = (
     *("mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error"),

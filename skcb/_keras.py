@@ -2,11 +2,13 @@
 
 Owns the quiet first import, and the caller's settings (dtype policy, floatx, epsilon, image data
 format): these are local to a thread or a process, so they are taken along when an estimator is
-cloned or pickled, and put in force in the worker that fits it. Leaves everything else to Keras.
+cloned or pickled, and put in force in the worker that fits it; and the number of threads of a
+worker process. Leaves everything else to Keras.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import sys
@@ -15,6 +17,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+import joblib
 
 _LOADING = threading.Lock()
 """Held while stderr is filtered: two filters at once would put each other's file in its place."""
@@ -43,7 +47,14 @@ class Settings(NamedTuple):
 _main: Settings | None = None
 """What was last read in the main thread: its policy counts in threads that have none."""
 
-_started = False
+_started: int | None = None
+"""The process in which the backend was started; a fork of it inherits the number."""
+
+_imported = os.getpid()
+"""The process in which this module was imported; another one is a fork of it."""
+
+_share: int | None = None
+"""In a worker process, the number of cores that is its part, where that came with its work."""
 
 
 def load() -> None:
@@ -59,15 +70,74 @@ def load() -> None:
 
 
 def _start() -> None:
-    """Let the backend look for its devices, which it does at the first tensor, as quietly."""
+    """Let the backend look for its devices, which it does at the first tensor, as quietly.
+
+    Raises
+    ------
+    RuntimeError
+        TensorFlow was started before this process was forked: its threads are not here, and it
+        would wait for them for ever.
+    """
     global _started
     with _LOADING:
-        if not _started:
+        if _started is None:
             import keras
 
+            _take_share()
             with _filtered_stderr():
                 keras.ops.convert_to_tensor(0)
-            _started = True
+            _started = os.getpid()
+        elif _started != os.getpid() and "tensorflow" in sys.modules:
+            raise _forked()
+
+
+def _forked() -> RuntimeError:
+    return RuntimeError(
+        "this process is a fork of one in which TensorFlow had started, and there it does not "
+        "run. Use joblib's backend 'loky' or 'threading', or let 'multiprocessing' start its "
+        "workers anew: multiprocessing.set_start_method('forkserver')."
+    )
+
+
+def _take_share() -> None:
+    """Let TensorFlow use this worker's share of the cores, if this is a worker.
+
+    Each of n workers would start as many threads as there are cores. Numbers that were set by
+    TensorFlow's own means, or variables, stay.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    n = _threads()
+    if n is None or tensorflow is None:
+        return
+    settings = tensorflow.config.threading
+    for kind in ("intra", "inter"):
+        own = f"TF_NUM_{kind.upper()}OP_THREADS" in os.environ
+        if own or getattr(settings, f"get_{kind}_op_parallelism_threads")():
+            continue
+        try:
+            getattr(settings, f"set_{kind}_op_parallelism_threads")(n)
+        except RuntimeError:  # TensorFlow has started, by something else than a fit
+            if _imported != os.getpid():
+                raise _forked() from None
+            return
+
+
+def _threads() -> int | None:
+    """Return the number of threads for TensorFlow in a worker process; None in any other.
+
+    Joblib tells its own processes by ``OMP_NUM_THREADS``, which is the number of cores divided by
+    ``n_jobs`` or the ``inner_max_num_threads`` that its caller asked for.
+    """
+    if multiprocessing.parent_process() is None:
+        return None
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) > 0 else _share
+
+
+def _share_of_each() -> int | None:
+    """Return the share of the cores that each process started from this one has."""
+    processes = len(multiprocessing.active_children())
+    return max(1, joblib.cpu_count() // processes) if processes else None
 
 
 @contextmanager
@@ -95,20 +165,27 @@ def _filtered_stderr() -> Iterator[None]:
                     os.write(2, line)
 
 
-class Loaded:
-    """Loads Keras, quietly, where it is unpickled.
+class Arrival:
+    """Prepares the process in which it is unpickled; the first thing in an estimator's pickle.
 
-    An estimator that is pickled where Keras is loaded puts one of these before its build function,
-    whose unpickling would import Keras aloud.
+    Where Keras was loaded it is loaded there too, quietly: the build function, which comes next,
+    would import it aloud. And a worker learns its share of the cores before TensorFlow starts.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_load, ())
+        return (_arrive, ("keras" in sys.modules, _share_of_each()))
 
 
-def _load() -> Loaded:
-    load()
-    return Loaded()
+def _arrive(loaded: bool, share: int | None) -> Arrival:
+    global _share
+    if multiprocessing.parent_process() is not None:
+        _share = share or _share
+    if loaded:
+        load()
+        if _started is None and _imported == os.getpid():
+            # A fitted model, which may come next, would start TensorFlow.
+            _take_share()
+    return Arrival()
 
 
 def read() -> Settings:

@@ -38,7 +38,7 @@ def lend(
     estimator: Any,
     state: TrainingState,
     live: Mapping[str, Any],
-    train: Data,
+    train: Data | None,
     watched: Data | None,
 ) -> None:
     """Hand the callbacks what they need in a fit.
@@ -63,7 +63,8 @@ def lend(
             callback.borrow(view, where=f"callbacks__{name}")
             _refuse_taken(callback.logged, taken, f"callbacks__{name}")
         elif _reads_rows(callback):
-            callback.validation_data = None if state.watched is None else _as_list(state.watched)
+            rows = state.watched
+            callback.validation_data = _as_list(rows) if isinstance(rows, Rows) else None
 
 
 def take_back(live: Mapping[str, Any]) -> None:

@@ -6,22 +6,27 @@ Owns names, classes, instances and recipes of these parts and the settings under
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skcb._names import accepted, grouped, snake, suggestion
-from skcb.tunable import Recipe, Tunable, built, copied
+from skcb import _old_decay, _spellings
+from skcb._metric_names import entries, metric_name
+from skcb._names import accepted, grouped, nearest, snake, suggestion
+from skcb.tunable import Recipe, Tunable, built, copied, legal_names, unknown_setting
 
 
-def optimizer(value: Any, settings: Mapping[str, Any]) -> Any:
+def optimizer(value: Any, settings: Mapping[str, Any], *, where: str = "optimizer") -> Any:
     """Build the optimizer of one fit.
 
     Parameters
     ----------
     value : str, class, recipe or keras.optimizers.Optimizer
-        An instance is copied from its config, its state left behind.
+        An instance is copied from its config, its state left behind. The one inside a
+        LossScaleOptimizer may be given in all these forms too.
     settings : mapping
         What was given under ``optimizer__``.
+    where : str, default="optimizer"
+        Full name of the parameter, for error messages.
 
     Raises
     ------
@@ -33,19 +38,75 @@ def optimizer(value: Any, settings: Mapping[str, Any]) -> Any:
     import keras
 
     base = keras.optimizers.Optimizer
-    recipe = _recipe(value, "optimizer", _by_name(keras.optimizers, base))
+    wrapper = keras.optimizers.LossScaleOptimizer
+    recipe = _recipe(value, where, _by_name(keras.optimizers, base))
+    if isinstance(value, wrapper):  # its `from_config` takes no live optimizer
+        names = accepted(type(value)).defaults
+        recipe = Tunable(type(value), **{n: getattr(value, n) for n in names})
+    made_by = type(value) if recipe is None else recipe.target()
+    settings, decay = _old_decay.taken_out(made_by, settings, where)
     if recipe is not None:
-        live = recipe.build(settings, where="optimizer")
+        if made_by is wrapper:
+            settings = _with_inner(recipe, settings, where)
+        _refuse_names_of_others(made_by, settings, where)
+        live = recipe.build(settings, where=where)
     elif isinstance(value, base):
-        live = _copy(value, settings, where="optimizer")
+        _refuse_names_of_others(made_by, settings, where)
+        live = _copy(value, settings, where=where)
     else:
         live = value
     if not isinstance(live, base):
         raise TypeError(
-            "`optimizer` must be the name, class or instance of one of keras.optimizers, or a "
-            f"Tunable, but got {value!r}."
+            f"`{where}` must be the name, class or instance of one of keras.optimizers, or a "
+            f"Tunable, but got {value!r}.{_keras_own(live)}"
         )
+    if decay:
+        _old_decay.put_in(live, decay, where)
     return live
+
+
+def _refuse_names_of_others(cls: Any, settings: Mapping[str, Any], where: str) -> None:
+    """Refuse a setting that other optimizers have, by naming those; near misses come later."""
+    import keras
+
+    legal = legal_names(cls)
+    optimizers = _by_name(keras.optimizers, keras.optimizers.Optimizer).values()
+    for name, value in settings.items():
+        head = name.partition("__")[0]
+        if legal.takes(head):
+            continue
+        owners = {each.__name__ for each in optimizers if head in accepted(each).defaults}
+        if owners:
+            error = unknown_setting(where, name, value, cls, legal)
+            raise ValueError(f"{error} `{head}` is a parameter of {', '.join(sorted(owners))}.")
+
+
+def _keras_own(foreign: Any) -> str:
+    """Say which of Keras' optimizers stands for one of another package's, such as TensorFlow's."""
+    import keras
+
+    cls = type(foreign)
+    package = cls.__module__.partition(".")[0]
+    if not hasattr(foreign, "apply_gradients") and package not in ("tensorflow", "tf_keras"):
+        return ""
+    own = _by_name(keras.optimizers, keras.optimizers.Optimizer).values()
+    named = cls.__name__.removesuffix("Optimizer")
+    near = nearest(named, {each.__name__ for each in own}) or "SGD"
+    return (
+        f" {cls.__name__} comes from {package}, and Keras 3 trains with optimizers of its own "
+        f"only: give `{near.lower()!r}` or keras.optimizers.{near}(...)."
+    )
+
+
+def _with_inner(recipe: Recipe, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Build the optimizer inside a LossScaleOptimizer; return its settings with that among them."""
+    name = "inner_optimizer"
+    inner = settings.get(name, recipe.arguments().get(name))
+    if inner is None:
+        return dict(settings)
+    below = grouped(settings)[1].get(name, {})
+    rest = {k: v for k, v in settings.items() if not k.startswith(f"{name}__")}
+    return {**rest, name: optimizer(inner, below, where=f"{where}__{name}")}
 
 
 def holds_schedule(live_optimizer: Any) -> bool:
@@ -56,7 +117,13 @@ def holds_schedule(live_optimizer: Any) -> bool:
     return not isinstance(plain.learning_rate, keras.Variable)
 
 
-def loss(value: Any, settings: Mapping[str, Any], *, from_logits: Sequence[bool] = ()) -> Any:
+def loss(
+    value: Any,
+    settings: Mapping[str, Any],
+    *,
+    from_logits: Sequence[bool] = (),
+    outputs: Sequence[str] = (),
+) -> Any:
     """Build a loss, or the losses of several heads.
 
     Parameters
@@ -64,24 +131,40 @@ def loss(value: Any, settings: Mapping[str, Any], *, from_logits: Sequence[bool]
     value : str, class, function, recipe, keras.losses.Loss, or list or dict of them
         As the user gave it, or as inferred from the target.
     settings : mapping
-        What was given under ``loss__``.
+        What was given under ``loss__``: for all heads, or under the name of one where ``value``
+        is a dict.
     from_logits : sequence of bool, default=()
         For each output whether a cross-entropy given by name reads logits, because the model ends
         in a linear layer; one loss for several outputs does where all end so.
+    outputs : sequence of str, default=()
+        Names of the outputs, to find those of a dict.
     """
     if isinstance(value, dict):
-        return dict(zip(value, loss(list(value.values()), settings), strict=True))
+        flags = dict(zip(outputs, from_logits, strict=False))
+        return {
+            name: _loss(each, _of_head(name, value, settings), flags.get(name, False))
+            for name, each in value.items()
+        }
     if isinstance(value, list | tuple):
-        flags = from_logits if len(from_logits) == len(value) else [False] * len(value)
-        return [_loss(v, settings, flag) for v, flag in zip(value, flags, strict=True)]
+        each_flag = from_logits if len(from_logits) == len(value) else [False] * len(value)
+        return [_loss(v, settings, flag) for v, flag in zip(value, each_flag, strict=True)]
     return _loss(value, settings, bool(from_logits) and all(from_logits))
+
+
+def _of_head(name: str, heads: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of one head: those for all, and on top those under its name."""
+    common = {k: v for k, v in settings.items() if k.partition("__")[0] not in heads}
+    return {**common, **grouped(settings)[1].get(name, {})}
 
 
 def _loss(value: Any, settings: Mapping[str, Any], from_logits: bool) -> Any:
     import keras
 
+    if value is None:  # a head that is not trained
+        return None
     classes = _by_name(keras.losses, keras.losses.Loss)
     if isinstance(value, str):
+        value = _spellings.value_of("loss", value, where="loss")
         cls = _class_of(value, keras.losses, classes)
         if from_logits and cls is not None and "from_logits" in accepted(cls).defaults:
             settings = {"from_logits": True, **settings}
@@ -110,7 +193,7 @@ def metrics(value: Any, settings: Mapping[str, Any]) -> Any:
     if value is None:
         return None
     _, below = grouped(settings)
-    names = [metric_name(entry) for entry in _entries(value)]
+    names = [metric_name(entry) for entry in entries(value)]
     for name in below:
         if name not in names:
             setting = next(iter(below[name]))
@@ -120,15 +203,6 @@ def metrics(value: Any, settings: Mapping[str, Any]) -> Any:
                 + suggestion(name, names, shown_as=shown_as)
             )
     return _metrics(value if isinstance(value, list | tuple | dict) else [value], below)
-
-
-def _entries(value: Any) -> Iterator[Any]:
-    """Yield the metrics in whatever lists and dicts they stand."""
-    if isinstance(value, list | tuple | dict):
-        for entry in value.values() if isinstance(value, dict) else value:
-            yield from _entries(entry)
-    elif value is not None:
-        yield value
 
 
 def _metrics(value: Any, below: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -143,22 +217,13 @@ def _metrics(value: Any, below: Mapping[str, Mapping[str, Any]]) -> Any:
     return _metric(value, below.get(name, {}), name)
 
 
-def metric_name(value: Any) -> str:
-    """Return the name under which a metric's settings are given."""
-    if isinstance(value, str):
-        return snake(value)
-    source = value.cls if isinstance(value, Tunable) else value
-    if not isinstance(source, type) and isinstance(getattr(source, "name", None), str):
-        return str(source.name)
-    return snake(getattr(source, "__name__", type(source).__name__))
-
-
 def _metric(value: Any, settings: Mapping[str, Any], name: str) -> Any:
     import keras
 
     where = f"metrics__{name}"
     classes = _by_name(keras.metrics, keras.metrics.Metric)
     if isinstance(value, str):
+        value = _spellings.value_of("metrics", value, where="metrics")
         return _named(value, settings, where, keras.metrics, classes)
     recipe = _recipe(value, where, classes)
     if recipe is not None:
@@ -183,12 +248,13 @@ def _copy(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
             f"`{where}__{name}={settings[name]!r}` reaches nothing: `{where}` is {value!r}, which "
             "has no settings. Use a class, or skcb.Tunable(...)."
         )
-    lost = accepted(cls).defaults.keys() - value.get_config().keys() - {"name", "dtype"}
-    if lost and cls.__module__.partition(".")[0] != "keras":
-        raise TypeError(
-            f"`{where}` is a {cls.__name__}, and every fit needs its own, but its `get_config` "
-            f"lacks {', '.join(sorted(map(repr, lost)))}. {hint}"
-        )
+    if cls.__module__.partition(".")[0] != "keras":
+        lost = accepted(cls).defaults.keys() - value.get_config().keys() - {"name", "dtype"}
+        if lost:
+            raise TypeError(
+                f"`{where}` is a {cls.__name__}, and every fit needs its own, but its `get_config` "
+                f"lacks {', '.join(sorted(map(repr, lost)))}. {hint}"
+            )
     try:
         return copied(value, settings, where=where)
     except (TypeError, ValueError) as error:
@@ -221,8 +287,8 @@ def _by_name(module: Any, base: type) -> dict[str, type]:
     }
 
 
-_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
-"""Metrics whose class Keras chooses when it sees the outputs."""
+_BY_SHAPE = {"metrics": ("accuracy", "acc"), "losses": ("crossentropy", "ce")}
+"""Names whose class Keras chooses when it sees the outputs, by the module."""
 
 
 def _named(
@@ -242,11 +308,16 @@ def _named(
         )
     if settings:
         return Tunable(cls).build(settings, where=where)
+    if name.lower() in _by_shape(module):
+        return name
+    if cls is not None and accepted(cls).required:
+        return Tunable(cls).build(where=where)  # which says what is missing
     try:
-        if name not in _BY_SHAPE:
-            module.get(name)
+        module.get(name)
     except ValueError as error:
-        known = {snake(cls.__name__) for cls in classes.values()} | set(_BY_SHAPE)
+        if cls is not None:  # a public class that Keras does not find by its name
+            return cls()
+        known = {snake(cls.__name__) for cls in classes.values()} | {*_by_shape(module)}
         raise ValueError(
             f"`{where.partition('__')[0]}={name!r}`: Keras has none of this name. "
             + suggestion(name, known)
@@ -256,7 +327,7 @@ def _named(
 
 def _class_of(name: str, module: Any, classes: Mapping[str, type]) -> type | None:
     """Return Keras' class of this name or alias ("bce"), or None."""
-    if name in _BY_SHAPE:
+    if name.lower() in _by_shape(module):
         return None
     if _key(name) in classes:
         return classes[_key(name)]
@@ -265,6 +336,10 @@ def _class_of(name: str, module: Any, classes: Mapping[str, type]) -> type | Non
     except ValueError:
         return None
     return classes.get(_key(getattr(found, "__name__", type(found).__name__)))
+
+
+def _by_shape(module: Any) -> tuple[str, ...]:
+    return _BY_SHAPE[module.__name__.rpartition(".")[2]]
 
 
 def _key(name: str) -> str:

@@ -12,17 +12,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.utils import check_X_y
 from sklearn.utils.validation import validate_data
 
-from skcb import _build, _callbacks, _runs, _validation
+from skcb import _build, _callbacks, _inputs, _judged, _runs, _validation
 from skcb._completion import SAMPLE_ROWS
-from skcb._data import Data, checked_weights, class_weights, model_input, some
+from skcb._data import Data, checked_weights, class_weights, model_input, n_rows, some, some_rows
 from skcb._heads import Head
 from skcb._names import FIT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
 from skcb._routing import Routed, refuse_unsupported, route
 from skcb._targets import Target
+from skcb.engine.feed import Feed
 from skcb.engine.state import Rows, taken
 from skcb.exceptions import TrainingWarning
 from skcb.tunable import same
@@ -33,11 +36,14 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 class PreparationMixin(ParametersMixin):
     """From parameters and data to the parts of a fit."""
 
+    inputs: Any = None
+    allow_nan: bool = False
     validation_split: Any
     run_id_: str
     n_features_in_: int
     _target: Target
     _heads: list[Head]
+    _inputs: _inputs.Inputs | None = None
 
     # -- what the call and the parameters say ----------------------------------------------
 
@@ -112,27 +118,36 @@ class PreparationMixin(ParametersMixin):
     def _placed(self, where: str, run: str) -> Callable[[Any], str]:
         return lambda path: _runs.own_path(path, run, cloned=self._cloned, where=where)
 
-    def _request(self, routed: Routed, train: Data, seed: int) -> _build.Request:
+    def _request(self, routed: Routed, train: Data | Feed, seed: int) -> _build.Request:
         """Collect what building a model needs to know."""
         template = is_keras(self.build_fn, "Model")
         call = self._build_call() if not template else self.build_fn
-        x = model_input(train.x)
+        sample, meta, encode = self._sample(train)
         return _build.Request(
             build_fn=self.build_fn,
             call=call,
             accepts=self._build_accepts(self.build_fn),
             routed=routed,
             target=self._target,
-            data_meta={
-                "n_features_in_": self.n_features_in_,
-                "X_shape_": train.x.shape,
-                "X_dtype_": train.x.dtype,
-            },
+            data_meta={"n_features_in_": getattr(self, "n_features_in_", None), **meta},
             params=self.get_params(deep=True),
-            sample_x=taken(x, slice(0, SAMPLE_ROWS)),
-            encode=lambda heads: self._target.encode(train.y[:SAMPLE_ROWS], heads),
+            sample_x=sample,
+            encode=encode,
             seed=seed,
         )
+
+    def _sample(self, train: Data | Feed) -> tuple[Any, dict[str, Any], Callable[..., Any]]:
+        """Return some rows for the model, what is known of X, and what encodes their targets."""
+        first = slice(0, SAMPLE_ROWS)
+        if isinstance(train, Feed):
+            x, y = train.batch(first)[:2]
+            return x, _x_meta(None, x), lambda heads: y
+        x = taken(self._model_input(some_rows(train.x, first)), first)
+        if self._inputs is None:
+            meta = {"X_shape_": train.x.shape, "X_dtype_": train.x.dtype}
+        else:
+            meta = _x_meta(train.x.shape[0], x)
+        return x, meta, lambda heads: self._target.encode(train.y[first], heads)
 
     def _build_call(self) -> Callable[..., Any]:
         call = self if self.build_fn is None else self.build_fn
@@ -148,16 +163,52 @@ class PreparationMixin(ParametersMixin):
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True) -> Data:
         """Check a set of rows as scikit-learn does."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=reset,
-            allow_nd=True,
-            multi_output=not self._has_one_unit(),
-            y_numeric=not is_classifier(self),
-        )
+        of_y = {
+            "multi_output": not self._has_one_unit(),
+            "y_numeric": not is_classifier(self),
+        }
+        if reset:
+            self._inputs = None
+        if self.inputs is None:
+            X, y = validate_data(self, X, y, reset=reset, **self._checks(), **of_y)
+        else:
+            X = self._checked_table(X, reset=reset)
+            first = next(iter(self._cut(X).values()))
+            _, y = check_X_y(first, y, **self._checks(), **of_y, estimator=self)
+        y = y.toarray() if issparse(y) else y
         return Data(X, y, checked_weights(sample_weight, len(y)))
+
+    def _checked_x(self, X: Any) -> Any:
+        """Check rows to predict."""
+        if self._inputs is None:
+            return validate_data(self, X, reset=False, **self._checks())
+        return self._checked_table(X, reset=False)
+
+    def _checked_table(self, X: Any, *, reset: bool) -> Any:
+        """Check the names and the number of a table's columns, and find those of each input."""
+        X = _inputs.table(X)
+        X = validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset:
+            names = getattr(self, "feature_names_in_", None)
+            self._inputs = _inputs.Inputs.learn(self.inputs, X, names, **self._cut_checks())
+        return X
+
+    def _checks(self) -> dict[str, Any]:
+        return {"accept_sparse": "csr", "allow_nd": True, **self._finite()}
+
+    def _finite(self) -> dict[str, Any]:
+        return {"ensure_all_finite": not _judged.boolean("allow_nan", self.allow_nan)}
+
+    def _model_input(self, x: Any) -> Any:
+        """Return checked rows as the model takes them: an array, or one for each input."""
+        return model_input(x) if self._inputs is None else self._cut(x)
+
+    def _cut(self, X: Any) -> dict[str, Any]:
+        assert self._inputs is not None
+        return self._inputs.cut(X, **self._cut_checks())
+
+    def _cut_checks(self) -> dict[str, Any]:
+        return {"estimator": self, "input_name": "X", **self._finite()}
 
     def _learn_target(self, y: np.ndarray, *, classes: Any = None, before: Any = None) -> None:
         """Learn what y is; ``before`` are the classes of a fit that this one goes on from."""
@@ -184,10 +235,11 @@ class PreparationMixin(ParametersMixin):
     ) -> tuple[Data, Data | None]:
         """Say which rows train and which are watched."""
         if brought is not None:
-            self._warn_of_cut_rows(context, len(data.y), brought)
+            self._warn_of_cut_rows(context, n_rows(data.y), brought)
             return data, self._checked(*brought, reset=False)
-        if groups is not None and len(groups) != len(data.y):
-            raise ValueError(f"`groups` has {len(groups)} values for {len(data.y)} rows.")
+        n = n_rows(data.y)
+        if groups is not None and len(groups) != n:
+            raise ValueError(f"`groups` has {len(groups)} values for {n} rows.")
         train, watched = _validation.split(
             routed.named["validation_split"],
             data.x,
@@ -200,7 +252,7 @@ class PreparationMixin(ParametersMixin):
 
     def _warn_of_cut_rows(self, context: Any, n: int, brought: Any) -> None:
         """Warn where a search will have cut the watched rows like the training rows."""
-        if context.parent is not None and len(brought[1]) == n:
+        if context.parent is not None and n_rows(brought[1]) == n:
             warnings.warn(
                 "X_val has as many rows as X, and scikit-learn's searches cut every fit argument "
                 "of that length like X: the watched rows are probably not those that were given.",
@@ -209,12 +261,12 @@ class PreparationMixin(ParametersMixin):
             )
 
     def _both_rows(
-        self, routed: Routed, train: Data, watched: Data | None
-    ) -> tuple[Rows, Rows | None]:
+        self, routed: Routed, train: Data | Feed, watched: Data | Feed | None
+    ) -> tuple[Rows | Feed, Rows | Feed | None]:
         """Encode the rows that train, with class weights, and those that are watched."""
         class_weight = routed.named.get("class_weight")
-        shown = None if watched is None else self._rows(watched, None)
-        return self._rows(train, class_weight), shown
+        shown = self._rows(watched, None) if isinstance(watched, Data) else watched
+        return self._rows(train, class_weight) if isinstance(train, Data) else train, shown
 
     def _rows(self, data: Data, class_weight: Any) -> Rows:
         """Encode a set of rows for the model."""
@@ -223,4 +275,13 @@ class PreparationMixin(ParametersMixin):
             by_class = class_weights(class_weight, data.y, self.classes_)
             weight = by_class if weight is None else weight * by_class
         y = self._target.encode(data.y, self._heads)
-        return Rows(model_input(data.x), y, None if weight is None else weight.astype(np.float32))
+        x = self._model_input(data.x)
+        return Rows(x, y, None if weight is None else weight.astype(np.float32))
+
+
+def _x_meta(n: int | None, x: Any) -> dict[str, Any]:
+    """Return shape and dtype of X, or of each of several inputs."""
+    if isinstance(x, dict):
+        each = {name: _x_meta(n, part) for name, part in x.items()}
+        return {key: {name: m[key] for name, m in each.items()} for key in ("X_shape_", "X_dtype_")}
+    return {"X_shape_": (n, *x.shape[1:]), "X_dtype_": x.dtype}

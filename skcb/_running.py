@@ -60,6 +60,20 @@ class Running:
         frozen = self.frozen if self.state is None else freeze(self.state)
         return {"seeds": self.seeds, "frozen": frozen, "told": self.told}
 
+    def beside(self, model: Any) -> Running:
+        """Return what is pickled beside a model: values that it has too are left out."""
+        frozen = self.frozen if self.state is None else freeze(self.state)
+        assert frozen is not None
+        pairs = zip(frozen["variables"], values(model), strict=True)
+        own = [None if np.array_equal(a, b, equal_nan=True) else a for a, b in pairs]
+        return Running(self.seeds, frozen={**frozen, "variables": own}, told=self.told)
+
+    def complete(self, model: Any) -> None:
+        """Take what was left out from the model that it was pickled beside."""
+        if self.frozen is not None:
+            pairs = zip(self.frozen["variables"], values(model), strict=True)
+            self.frozen["variables"] = [b if a is None else a for a, b in pairs]
+
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.state = self.shown = None
         self.__dict__.update(kept)

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.multiclass import type_of_target
 
+from skcb._data import n_rows
 from skcb.exceptions import TrainingWarning
 
 
@@ -59,7 +60,7 @@ def split(
     TypeError
         Neither a share nor a splitter.
     """
-    n = len(y)
+    n = n_rows(y)
     if validation_split is None:
         return np.arange(n), None
     if callable(getattr(validation_split, "split", None)) and not isinstance(

@@ -11,6 +11,7 @@ import copy
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skcb._data import Data
 from skcb._running import assign, values
@@ -29,12 +30,15 @@ class View:
     """
 
     def __init__(
-        self, estimator: Any, state: TrainingState, train: Data, watched: Data | None
+        self, estimator: Any, state: TrainingState, train: Data | None, watched: Data | None
     ) -> None:
         self._predictor = _Remembering(state)
         self._rows = {"train": train, "validation": watched}
         self._epoch: int | None = None
         self.estimator = _stand_in(estimator, state.model, self._predictor)
+        if not hasattr(getattr(train, "x", None), "columns"):
+            # The rows are arrays by now, and without their names nothing is to be said about them.
+            vars(self.estimator).pop("feature_names_in_", None)
 
     def begin(self, epoch: int) -> None:
         """Forget what was predicted in earlier epochs."""
@@ -52,8 +56,6 @@ def _stand_in(estimator: Any, model: Any, predictor: Any) -> Any:
     stand_in = object.__new__(type(estimator))
     # No progress bar for a prediction that nobody asked for.
     vars(stand_in).update(vars(estimator), model_=model, _predictor=predictor, verbose=0)
-    # The rows are arrays by now, and without their names nothing is to be said about them.
-    vars(stand_in).pop("feature_names_in_", None)
     return stand_in
 
 
@@ -107,4 +109,8 @@ def _equal(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(_equal, a, b))
-    return a is b or (a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b))
+    if a is b or not (a.shape == b.shape and a.dtype == b.dtype):
+        return a is b
+    if issparse(a) or issparse(b):
+        return issparse(a) and issparse(b) and (a != b).nnz == 0
+    return np.array_equal(a, b)

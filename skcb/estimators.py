@@ -50,6 +50,12 @@ _MORE = """
         Whether ``fit`` starts from the weights and the optimizer's state of the fit before.
     random_state : int, RandomState or None, default=None
         Seeds weights, order, dropout and split.
+    inputs : dict of str to columns, default=None
+        Columns of X for each input of a model that has several, by the input's name: names or
+        positions, a slice or a mask of them, or a function of X that returns one, as
+        ``make_column_selector`` makes. Columns that no input names are left out.
+    allow_nan : bool, default=False
+        Whether X may hold NaN and infinity, for a model that can deal with them.
     engine : {"auto", "keras"}, default="auto"
         "auto" compiles a whole epoch where that gives Keras' own numbers; "keras" runs Keras' own
         functions, batch by batch. ``engine_`` says which road was taken, and why.
@@ -86,7 +92,7 @@ _MORE = """
         Columns of y."""
 
 
-def _documented(cls: type) -> type:
+def documented(cls: type) -> type:
     """Put the shared parts of the docstring in their places."""
     assert cls.__doc__ is not None
     cls.__doc__ = cls.__doc__.replace("{parameters}", _PARAMETERS.strip()).replace(
@@ -95,7 +101,7 @@ def _documented(cls: type) -> type:
     return cls
 
 
-@_documented
+@documented
 class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
     """A Keras model as a scikit-learn classifier.
 
@@ -147,6 +153,8 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         classes: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
+        inputs: Any = None,
+        allow_nan: bool = False,
         engine: str = "auto",
         verbose: Any = 0,
         **sk_params: Any,
@@ -165,6 +173,8 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         self.classes = classes
         self.warm_start = warm_start
         self.random_state = random_state
+        self.inputs = inputs
+        self.allow_nan = allow_nan
         self.engine = engine
         self.verbose = verbose
         self._remember(sk_params)
@@ -249,7 +259,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         return tags
 
 
-@_documented
+@documented
 class KerasRegressor(RegressorMixin, BaseKerasEstimator):
     """A Keras model as a scikit-learn regressor.
 
@@ -288,6 +298,8 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         shuffle: bool = True,
         warm_start: bool = False,
         random_state: Any = None,
+        inputs: Any = None,
+        allow_nan: bool = False,
         engine: str = "auto",
         verbose: Any = 0,
         **sk_params: Any,
@@ -304,6 +316,8 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         self.shuffle = shuffle
         self.warm_start = warm_start
         self.random_state = random_state
+        self.inputs = inputs
+        self.allow_nan = allow_nan
         self.engine = engine
         self.verbose = verbose
         self._remember(sk_params)

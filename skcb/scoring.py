@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skcb import _monitors
+from skcb import _inside, _monitors
 
 __all__ = ["validation_score"]
 
@@ -18,7 +18,7 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     Parameters
     ----------
     estimator : estimator
-        A fitted KerasClassifier or KerasRegressor, or a Pipeline that ends in one.
+        A fitted KerasClassifier or KerasRegressor, or a Pipeline or the like around one.
     X, y : ignored
         Scikit-learn passes the test fold, which is not looked at.
 
@@ -30,7 +30,7 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     Raises
     ------
     ValueError
-        Nothing was watched in the fit.
+        Nothing was watched in the fit, or there is not one Keras step in the estimator.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     >>> skcb.validation_score(clf.fit(X, y)) == -min(clf.history_["val_loss"])
     True
     """
-    estimator = last_step(estimator)
+    estimator = _keras_step(estimator)
     history = estimator.history_
     name, greater = _monitors.criterion(history, estimator.callbacks_)
     if not name.startswith("val_"):
@@ -59,8 +59,13 @@ def validation_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     return best if greater else -best
 
 
-def last_step(estimator: Any) -> Any:
-    """Return the estimator at the end of a Pipeline, or of Pipelines in it; others as they are."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    return estimator
+def _keras_step(estimator: Any) -> Any:
+    if hasattr(estimator, "history_"):
+        return estimator
+    steps = _inside.trained(estimator)
+    if len(steps) != 1:
+        raise ValueError(
+            f"`validation_score` reads the history of one fitted Keras step, and "
+            f"{type(estimator).__name__} holds {len(steps)}."
+        )
+    return steps[0]

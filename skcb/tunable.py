@@ -17,7 +17,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from skcb._names import Accepted, accepted, grouped, suggestion
+from skcb._names import Accepted, accepted, grouped, is_keras, suggestion
+from skcb._portable import config_of, is_compiled_part, known, portable
 
 __all__ = ["Recipe", "Tunable"]
 
@@ -69,6 +70,9 @@ class Recipe(BaseEstimator):
             return NotImplemented
         assert isinstance(other, Recipe)
         return same(self.arguments(), other.arguments())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(part) for name, part in super().__getstate__().items()}
 
     def __hash__(self) -> int:
         # Arguments may be lists or dicts, so only their names take part: equal recipes have
@@ -142,7 +146,7 @@ class Tunable(Recipe):
         return self
 
     def __sklearn_clone__(self) -> Tunable:
-        return type(self)(self.cls, **{k: clone(v, safe=False) for k, v in self.params.items()})
+        return type(self)(self.cls, **{k: cloned(v) for k, v in self.params.items()})
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Tunable) and self.cls is not other.cls:
@@ -174,6 +178,11 @@ def construct(
                 f"`{_join(where, name)}` was not given."
             )
         merged[name] = default
+    missing = [name for name in legal.required if name not in merged]
+    if missing and legal.readable and isinstance(cls, type):
+        raise ValueError(
+            f"`{_join(where, missing[0])}` is missing: {cls.__name__} has no default for it."
+        )
     return cls(**{n: built(v, below.get(n, {}), where=_join(where, n)) for n, v in merged.items()})
 
 
@@ -188,12 +197,36 @@ def built(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
     if type(value) is dict:
         return {k: built(v, {}, where=where) for k, v in value.items()}
     try:
-        return copy.deepcopy(value)
+        return duplicate(value)
     except Exception as error:
         raise TypeError(
             f"`{where}` is {value!r:.80}, which cannot be copied ({error}), and every fit needs "
             "its own: use skcb.Tunable(...) around what makes it."
         ) from error
+
+
+def duplicate(value: Any) -> Any:
+    """Copy a value deeply; a loss, which a fit only reads, goes as it is."""
+    if is_keras(value, "Loss"):
+        return value
+    if not is_keras(value, "KerasSaveable"):
+        return copy.deepcopy(value)
+    with known(value):
+        return copy.deepcopy(value)
+
+
+def cloned(value: Any) -> Any:
+    """Clone a parameter as scikit-learn does; live losses, metrics and optimizers go as they are.
+
+    No fit changes them, and a copy by Keras may lack what they were made with.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(map(cloned, value))
+    if type(value) is dict:
+        return {name: cloned(part) for name, part in value.items()}
+    if is_compiled_part(value):
+        return value
+    return duplicate(value) if is_keras(value, "KerasSaveable") else clone(value, safe=False)
 
 
 def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
@@ -213,12 +246,25 @@ def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
             f"has no settings that can be changed. Use skcb.Tunable({kind.__name__}, ...)."
         )
     own, below = grouped(settings)
-    config = value.get_config()
+    config = config_of(value)
     legal = Accepted(dict.fromkeys([*config, *legal_names(type(value)).defaults]))
     _refuse_unknown(settings, where, type(value), legal)
-    for name, deeper in below.items():
-        own[name] = copied(getattr(value, name, None), deeper, where=_join(where, name))
-    return type(value).from_config({**config, **own})
+    for name in below.keys() - own.keys():
+        own[name] = _part(value, name, config)
+    made = {n: built(v, below.get(n, {}), where=_join(where, n)) for n, v in own.items()}
+    with known(value):
+        return type(value).from_config({**config, **made})
+
+
+def _part(value: Any, name: str, config: Mapping[str, Any]) -> Any:
+    """Return what an object holds under a name; from its config where it shows something else."""
+    part, described = getattr(value, name, None), config.get(name)
+    if hasattr(part, "get_config") or not isinstance(described, dict):
+        return part
+    import keras
+
+    with known(value):  # the schedule behind a learning rate
+        return keras.saving.deserialize_keras_object(described)
 
 
 def legal_names(cls: Any) -> Accepted:

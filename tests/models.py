@@ -140,3 +140,102 @@ class Record(keras.callbacks.CSVLogger):
 
     def on_train_end(self, logs=None):
         Path(self.filename).write_text(json.dumps(self.epochs))
+
+
+class Stretched(keras.losses.Loss):
+    """A loss of the user's own, as a class."""
+
+    def __init__(self, by=1.0, name="stretched", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.by = by
+
+    def call(self, y_true, y_pred):
+        return self.by * keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "by": self.by}
+
+
+class Above(keras.metrics.Metric):
+    """A metric of the user's own, as a class: the share of outputs above a number."""
+
+    def __init__(self, at=0.5, name="above", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.at = at
+        self.found = self.add_weight(initializer="zeros", name="found")
+        self.rows = self.add_weight(initializer="zeros", name="rows")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        above = keras.ops.cast(y_pred > self.at, "float32")
+        self.found.assign_add(keras.ops.sum(above))
+        self.rows.assign_add(keras.ops.cast(keras.ops.size(above), "float32"))
+
+    def result(self):
+        return self.found / self.rows
+
+    def get_config(self):
+        return {**super().get_config(), "at": self.at}
+
+
+class Scaled(layers.Layer):
+    """A layer of the user's own."""
+
+    def __init__(self, by=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.by = by
+
+    def build(self, input_shape):
+        self.weight = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return x * self.weight * self.by
+
+    def get_config(self):
+        return {**super().get_config(), "by": self.by}
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of the user's own."""
+
+    def __init__(self, start=0.1):
+        self.start = start
+
+    def __call__(self, step):
+        return self.start / (1 + keras.ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {"start": self.start}
+
+
+registered = keras.saving.register_keras_serializable("tests")
+
+
+@registered
+class RegisteredStretched(Stretched):
+    """The same, registered."""
+
+
+@registered
+class RegisteredAbove(Above):
+    """The same, registered."""
+
+
+@registered
+class RegisteredScaled(Scaled):
+    """The same, registered."""
+
+
+@registered
+class RegisteredFalling(Falling):
+    """The same, registered."""
+
+
+def scaled(meta, layer=Scaled, by=2.0):
+    """Build a small model with a layer of the user's own."""
+    return keras.Sequential(
+        [
+            layers.Input((meta["n_features_in_"],)),
+            layer(by),
+            layers.Dense(meta["n_output_units_"], activation=meta["output_activation_"]),
+        ]
+    )

@@ -31,7 +31,7 @@ CLASSIFIED = [
     ("objects", with_value(X, {"a": 1}, object), y, {}, "argument must be .* real number"),
     ("a column of words", FRAME.assign(b="word"), y, {}, "could not convert string to float"),
     ("complex y", X, values + 1j, {}, "Complex data not supported|Unknown label type"),
-    ("sparse X", sparse.csr_array(X), y, {}, "Sparse data was passed.*dense data is required"),
+    ("sparse NaN", sparse.csr_array(with_value(X, np.nan)), y, {}, "Input X contains NaN"),
     ("a list of texts", ["a", "b"], y[:2], {}, "Expected 2D array, got 1D array"),
     (
         "y of mixed types",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from skcb import Tunable
+from skcb import KerasClassifier, Tunable
 from tests.models import X, fitted, logits, own_loss, own_metric, perceptron
 
 
@@ -117,6 +117,111 @@ def test_settings_reach_loss_and_metrics_by_name():
 def test_a_setting_of_an_inferred_loss_is_applied():
     """The inferred loss takes `loss__x` like one that was given."""
     assert fitted(loss__label_smoothing=0.25).model_.loss.get_config()["label_smoothing"] == 0.25
+
+
+@pytest.mark.parametrize("metric", ["f1_score", keras.metrics.AUC, Tunable(keras.metrics.Recall)])
+def test_the_inferred_loss_encodes_classes_as_the_metrics_need(metric):
+    """The same cross-entropy, of columns in place of indices, where a metric reads columns."""
+    plain = fitted(kind="multiclass")
+    measured = fitted(kind="multiclass", metrics=["accuracy", metric])
+    assert plain.model_.loss == "sparse_categorical_crossentropy"
+    assert measured.model_.loss == "categorical_crossentropy"
+    assert measured.history_["loss"] == pytest.approx(plain.history_["loss"])
+    assert len(measured.history_) == 4
+
+
+def test_a_metric_that_the_given_loss_leaves_no_labels_for_is_refused():
+    """Before the first epoch, where Keras would fail in it."""
+    with pytest.raises(ValueError, match=r"`metrics` has 'auc', which needs a column"):
+        fitted(kind="multiclass", loss="sparse_categorical_crossentropy", metrics=["auc"])
+
+
+def test_logs_bear_the_names_of_this_fits_metrics():
+    """Two metrics that differ only in name compute alike, but are not called alike."""
+    for name in ("first", "second"):
+        history = fitted(metrics=["auc"], metrics__auc__name=name).history_
+        assert set(history) == {"loss", name, "learning_rate"}
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [["accuracy"], ["auc", "f1_score"]],
+        {"second": ["auc", "f1_score"], "first": "accuracy"},
+    ],
+    ids=["list", "dict"],
+)
+@pytest.mark.parametrize(
+    ("loss", "weights"),
+    [
+        (None, None),
+        (["sparse_categorical_crossentropy", "categorical_crossentropy"], [1.0, 0.5]),
+        (
+            {"second": "categorical_crossentropy", "first": "sparse_categorical_crossentropy"},
+            {"first": 1.0, "second": 0.5},
+        ),
+    ],
+    ids=["inferred", "list", "dict"],
+)
+def test_each_head_has_its_loss_its_weight_and_its_metrics(metrics, loss, weights):
+    """Lists go by the order of the outputs, dicts by their names."""
+
+    def build(meta):
+        inputs = keras.Input((4,))
+        pairs = zip(meta["n_output_units_"], meta["output_activation_"], strict=True)
+        names = ("first", "second")
+        outputs = [
+            layers.Dense(n, activation=activation, name=name)(inputs)
+            for name, (n, activation) in zip(names, pairs, strict=True)
+        ]
+        return keras.Model(inputs, outputs)
+
+    y = np.column_stack([np.arange(48) % 3, np.arange(48) % 4])
+    estimator = KerasClassifier(
+        build, loss=loss, metrics=metrics, loss_weights=weights, batch_size=-1, random_state=0
+    ).fit(X, y)
+    logs = {k: v[0] for k, v in estimator.history_.items()}
+    assert {"first_accuracy", "second_auc", "second_f1_score"} < set(logs)
+    assert "second_accuracy" not in logs
+    weight = 1.0 if weights is None else 0.5
+    assert logs["loss"] == pytest.approx(logs["first_loss"] + weight * logs["second_loss"])
+    assert estimator.predict(X).shape == y.shape
+
+
+COMMON = {
+    "weight_decay": 0.25,
+    "clipnorm": 0.25,
+    "clipvalue": 0.25,
+    "global_clipnorm": 0.25,
+    "use_ema": True,
+    "gradient_accumulation_steps": 2,
+    "nesterov": True,
+    "momentum": 0.75,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMON)
+def test_a_setting_reaches_the_optimizer_that_the_build_function_compiled(name):
+    """It stays the function's own in everything else."""
+    optimizer = fitted(compiled, **{f"optimizer__{name}": COMMON[name]}).model_.optimizer
+    config = optimizer.get_config()
+    others = {"learning_rate": 0.5, "momentum": 0.25} | {name: COMMON[name]}
+    assert {key: config[key] for key in others} == others
+
+
+def test_an_optimizer_without_a_learning_rate_is_refused():
+    """A MultiOptimizer has several; skcb records one, and says so before Keras fails."""
+    sgd = keras.optimizers.SGD()
+    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(sgd))
+
+    def build(meta):
+        model = perceptron(meta)
+        model.compile(several, "binary_crossentropy")
+        return model
+
+    with pytest.raises(ValueError, match=r"MultiOptimizer, which has no learning rate of its own"):
+        fitted(build)
 
 
 def test_a_keras_schedule_is_taken_as_it_is():

@@ -77,6 +77,7 @@ LAYERS = [
     "skcb._pending",
     "skcb._base",
     "skcb.estimators",
+    "skcb.transformer",
     "skcb._inside",
     "skcb.scoring",
     "skcb._folds",

@@ -1,11 +1,15 @@
 """Optimizer, loss and metrics: every form that a user may give becomes this fit's own object."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from skcb import Tunable, _parts
 from tests.models import own_loss, own_metric
+
+EXPONENTIAL = keras.optimizers.schedules.ExponentialDecay
 
 
 class Doubt(keras.metrics.Metric):
@@ -186,13 +190,21 @@ def test_a_metric_that_a_copy_would_change_is_refused():
         _parts.metrics([Doubt(0.5)], {})
 
 
-def test_a_metric_that_keras_cannot_copy_is_refused():
-    """A wrapped function of the user's is in no config."""
+def test_a_metric_around_a_function_of_the_users_own_is_copied():
+    """Keras finds the function by its registration alone, and it has none."""
 
     def distance(y_true, y_pred):
-        return y_true - y_pred
+        return keras.ops.abs(y_true - y_pred)
 
     given = keras.metrics.MeanMetricWrapper(distance, name="mine")
+    (live,) = _parts.metrics([given], {})
+    live.update_state(np.ones(2), np.zeros(2))
+    assert (live.name, float(live.result()), float(given.result())) == ("mine", 1.0, 0.0)
+
+
+def test_a_metric_that_keras_cannot_copy_is_refused():
+    """A partial function is in no config."""
+    given = keras.metrics.MeanMetricWrapper(functools.partial(own_metric), name="mine")
     with pytest.raises(TypeError, match=r"`metrics__mine`.*cannot be copied.*Tunable"):
         _parts.metrics([given], {})
 
@@ -228,17 +240,86 @@ def test_what_is_no_metric_is_refused():
         _parts.metrics([3], {})
 
 
+INNER = keras.optimizers.SGD(0.25)
+
+
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("given", "settings"),
     [
-        ("auc", "auc"),
-        ("AUC", "auc"),
-        (keras.metrics.AUC, "auc"),
-        (keras.metrics.AUC(name="area"), "area"),
-        (Tunable(keras.metrics.TruePositives), "true_positives"),
-        (own_metric, "own_metric"),
+        ("LossScaleOptimizer", {"inner_optimizer": "sgd", "inner_optimizer__learning_rate": 0.25}),
+        (keras.optimizers.LossScaleOptimizer, {"inner_optimizer": INNER}),
+        (keras.optimizers.LossScaleOptimizer(INNER), {}),
+        (Tunable(keras.optimizers.LossScaleOptimizer, inner_optimizer=INNER), {}),
+    ],
+    ids=["name", "class", "instance", "recipe"],
+)
+def test_an_optimizer_around_another_takes_settings_of_both(given, settings):
+    """Nested names reach the inner one, in whatever form either was given."""
+    more = {"initial_scale": 4.0, "inner_optimizer__momentum": 0.5}
+    live = _parts.optimizer(given, {**settings, **more})
+    inner = live.inner_optimizer
+    assert (type(live), type(inner)) == (keras.optimizers.LossScaleOptimizer, keras.optimizers.SGD)
+    assert (live.initial_scale, inner.momentum, float(inner.learning_rate)) == (4.0, 0.5, 0.25)
+    assert inner is not INNER and INNER.momentum == 0
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: _parts.optimizer("LossScaleOptimizer", {}),
+            "`optimizer__inner_optimizer` is missing: LossScaleOptimizer",
+        ),
+        (
+            lambda: _parts.metrics("PrecisionAtRecall", {}),
+            "`metrics__precision_at_recall__recall` is missing: PrecisionAtRecall",
+        ),
     ],
 )
-def test_a_metric_has_one_name(given, name):
-    """The name under which its settings are given."""
-    assert _parts.metric_name(given) == name
+def test_an_argument_without_a_default_is_asked_for(build, message):
+    """By the name under which it is given."""
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        Tunable(EXPONENTIAL, initial_learning_rate=0.5, decay_steps=1, decay_rate=0.5),
+        EXPONENTIAL(0.5, 1, 0.5),
+    ],
+    ids=["recipe", "object"],
+)
+def test_a_setting_of_an_instance_may_be_a_recipe_or_have_settings(rate):
+    """Also where the instance itself does not show what it was made with."""
+    settings = {"learning_rate__decay_rate": 0.25}
+    replaced = _parts.optimizer(keras.optimizers.SGD(), {"learning_rate": rate, **settings})
+    assert float(replaced.learning_rate) == 0.5
+    replaced.iterations.assign(1)
+    assert float(replaced.learning_rate) == 0.125
+
+
+def test_a_setting_reaches_the_schedule_in_an_instance():
+    """Whose learning rate is a number when it is looked at."""
+    given = keras.optimizers.SGD(EXPONENTIAL(0.5, 1, 0.5))
+    live = _parts.optimizer(given, {"learning_rate__decay_rate": 0.25})
+    live.iterations.assign(1)
+    assert float(live.learning_rate) == 0.125
+
+
+def test_a_class_that_keras_does_not_find_by_its_name_is_found():
+    """A public class goes by its name, whatever Keras lists."""
+    name = "CategoricalGeneralizedCrossEntropy"
+    assert type(_parts.loss(name, {})) is getattr(keras.losses, name)
+
+
+def test_the_losses_of_a_dict_have_settings_of_their_own_and_read_their_own_logits():
+    """`loss__b__gamma` is for the head "b" alone; `loss__label_smoothing` for both."""
+    one, two = _parts.loss(
+        {"b": "binary_focal_crossentropy", "a": "bce"},
+        {"b__gamma": 3.0, "label_smoothing": 0.25},
+        from_logits=[True, False],
+        outputs=["a", "b"],
+    ).values()
+    assert (one.gamma, one.from_logits, one.label_smoothing) == (3.0, False, 0.25)
+    assert (two.from_logits, two.label_smoothing) == (True, 0.25)

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from skcb.engine import batches
 from skcb.engine.state import Rows
 
 
@@ -49,8 +50,7 @@ class KerasFits:
         setters = [] if rates is None else [_Rates(rates)]
         try:
             model.fit(
-                **_data(rows.batch(order)),
-                batch_size=batch_size,
+                **batches.training_data(rows, order, batch_size),
                 epochs=sys.maxsize,  # not 1: a restored backup may have moved the first epoch
                 shuffle=False,
                 callbacks=[epoch, *_hooks(callbacks, by_batch), *setters],
@@ -66,8 +66,7 @@ class KerasFits:
         """Evaluate all rows in their order; returns logs named as in training."""
         callbacks.on_test_begin()
         logs = self.model.evaluate(
-            **_data(rows.batch(slice(None))),
-            batch_size=batch_size,
+            **batches.training_data(rows, None, batch_size),
             callbacks=_hooks(callbacks, by_batch),
             verbose=0,
             return_dict=True,
@@ -78,7 +77,7 @@ class KerasFits:
     def predict(self, x: Any, batch_size: int) -> Any:
         """Return the model's outputs for all rows."""
         with self._predicting:  # on JAX the variables leave the model while it predicts
-            return self.model.predict(x, batch_size=batch_size, verbose=0)
+            return self.model.predict(**batches.prediction_data(x, batch_size), verbose=0)
 
     def drop_rows(self) -> None:
         """Keep nothing."""
@@ -153,10 +152,6 @@ class _Rates(keras.callbacks.Callback):
 
 def _hooks(callbacks: Any, by_batch: bool) -> list[Any]:
     return [_BatchHooks(callbacks.callbacks)] if by_batch else []
-
-
-def _data(batch: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(("x", "y", "sample_weight"), batch, strict=False))
 
 
 def _numbers(logs: dict[str, Any]) -> dict[str, Any]:

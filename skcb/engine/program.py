@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from skcb import _completion
 from skcb._seeds import BUILDING
+from skcb.engine.state import first_array, taken
 from skcb.engine.structure import Number
 
 
@@ -129,17 +130,16 @@ class Bound:
     ) -> dict[str, Any]:
         """Train one epoch; see :class:`skcb.engine.steps.KerasSteps` for the parameters.
 
-        With ``by_batch`` the same function runs once for each batch, and callbacks get the batch
-        hooks. Without it the epoch still ends at the first loss that is not finite if there is a
-        TerminateOnNaN, whose hook is then called for that batch.
+        With ``by_batch``, and for sparse rows, the same function runs once for each batch, and
+        callbacks get the batch hooks. Without it the epoch still ends at the first loss that is
+        not finite if there is a TerminateOnNaN, whose hook is then called for that batch.
         """
-        data = self._rows(rows)
         if rates is None:
             rates = _NO_RATES
-        if not by_batch:
+        if not by_batch and not rows.sparse:
             guards = _guards(callbacks)
             logs, done = self._call(
-                "train", data, order, batch_size, rates=rates, until_nan=bool(guards)
+                "train", self._rows(rows), order, batch_size, rates=rates, until_nan=bool(guards)
             )
             for guard in guards:
                 guard.on_batch_end((done - 1) // batch_size, logs)
@@ -147,13 +147,9 @@ class Bound:
         logs = {}
         for step, start in enumerate(range(0, len(order), batch_size)):
             callbacks.on_train_batch_begin(step)
+            data, part = self._part(rows, order[start : start + batch_size])
             logs, _ = self._call(
-                "train",
-                data,
-                order[start : start + batch_size],
-                batch_size,
-                first=start == 0,
-                rates=rates[step : step + 1],
+                "train", data, part, batch_size, first=start == 0, rates=rates[step : step + 1]
             )
             callbacks.on_train_batch_end(step, logs)
             if self.model.stop_training:
@@ -164,15 +160,15 @@ class Bound:
         self, rows: Any, batch_size: int, callbacks: Any, *, by_batch: bool
     ) -> dict[str, Any]:
         """Evaluate all rows in their order; returns logs named as in training."""
-        data, order = self._rows(rows), np.arange(len(rows))
+        order = np.arange(len(rows))
         callbacks.on_test_begin()
         logs: dict[str, Any] = {}
-        if not by_batch:
-            logs, _ = self._call("evaluate", data, order, batch_size)
+        if not by_batch and not rows.sparse:
+            logs, _ = self._call("evaluate", self._rows(rows), order, batch_size)
         else:
             for step, start in enumerate(range(0, len(order), batch_size)):
                 callbacks.on_test_batch_begin(step)
-                part = order[start : start + batch_size]
+                data, part = self._part(rows, order[start : start + batch_size])
                 logs, _ = self._call("evaluate", data, part, batch_size, first=start == 0)
                 callbacks.on_test_batch_end(step, logs)
         callbacks.on_test_end(logs)
@@ -180,12 +176,12 @@ class Bound:
 
     def predict(self, x: Any, batch_size: int) -> Any:
         """Return the model's outputs for all rows, computed in parts that keep memory flat."""
-        first = tf.nest.flatten(x)[0]
+        n = first_array(x).shape[0]
         a_row = max(1, sum(int(np.prod(part.shape[1:])) for part in tf.nest.flatten(x)))
         rows = max(batch_size, _ELEMENTS_AT_ONCE // a_row)
         parts = []
-        for start in range(0, len(first), rows):
-            part = tf.nest.map_structure(lambda a, s=start: tf.constant(a[s : s + rows]), x)
+        for start in range(0, n, rows):
+            part = tf.nest.map_structure(tf.constant, taken(x, slice(start, start + rows)))
             parts.append(self._outputs(self._run(self._function("predict", (part,)), (part,))))
         if len(parts) == 1:
             return parts[0]
@@ -266,6 +262,12 @@ class Bound:
             tensors = tf.nest.map_structure(tf.constant, rows.batch(slice(None)))
             self._tensors[id(rows)] = (rows, tensors)
         return self._tensors[id(rows)][1]
+
+    def _part(self, rows: Any, order: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Return tensors and where some rows stand in them; sparse ones are dense, and alone."""
+        if not rows.sparse:
+            return self._rows(rows), order
+        return tf.nest.map_structure(tf.constant, rows.batch(order)), np.arange(len(order))
 
     def drop_rows(self) -> None:
         """Forget the rows, when the fit is over."""

@@ -33,7 +33,15 @@ class Road(NamedTuple):
     why: str
 
 
-def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: Any = 0) -> Road:
+def choose(
+    model: Any,
+    callbacks: Mapping[str, Any],
+    *,
+    engine: str,
+    verbose: Any = 0,
+    sparse: bool = False,
+    fed: bool = False,
+) -> Road:
     """Choose the fastest road that gives Keras' own numbers.
 
     Parameters
@@ -44,10 +52,28 @@ def choose(model: Any, callbacks: Mapping[str, Any], *, engine: str, verbose: An
     engine : {"auto", "keras"}
     verbose : int
         A progress bar wants its batches.
+    sparse : bool, default=False
+        Whether rows are sparse, which become dense a batch at a time.
+    fed : bool, default=False
+        Whether a dataset makes the batches.
+
+    Raises
+    ------
+    ValueError
+        A dataset, and no TensorFlow.
     """
     reason = 'engine="keras"' if engine == "keras" else None
     needs_batches = _needs_batches(callbacks, verbose)
+    if sparse:
+        needs_batches = needs_batches or "sparse rows become dense a batch at a time"
+    if fed:
+        reason = "a dataset makes the batches"
     if not _on_tensorflow():
+        if fed:
+            raise ValueError(
+                f"datasets and generators train on TensorFlow alone, and the backend is "
+                f"{keras.config.backend()!r}: give arrays."
+            )
         reason = reason or f"the backend is {keras.config.backend()!r}"
         return Road(fits.KerasFits(model), needs_batches is not None, f"keras: {reason}")
     from skcb.engine import pool, program  # here, because TensorFlow loads with them

@@ -6,11 +6,14 @@ advancing it to ``loop`` and the arithmetic of an epoch to ``program``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from skcb.engine.feed import Feed
 from skcb.schedules import RateOfEpoch
 
 
@@ -20,8 +23,9 @@ class Rows:
 
     Attributes
     ----------
-    x, y : ndarray, or list or dict of ndarray
-        Inputs and encoded targets; first axis is rows.
+    x, y : ndarray or CSR matrix, or list or dict of them
+        Inputs and encoded targets; first axis is rows. What is sparse becomes dense a batch at a
+        time.
     sample_weight : ndarray of shape (n,) or None
     """
 
@@ -30,12 +34,22 @@ class Rows:
     sample_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(first_array(self.x))
+        return int(first_array(self.x).shape[0])
+
+    @property
+    def sparse(self) -> bool:
+        """Whether any part is sparse."""
+        return is_sparse((self.x, self.y))
 
     def batch(self, rows: Any) -> tuple[Any, ...]:
         """Return (x, y) or (x, y, sample_weight) of some rows, as ``train_step`` takes them."""
         parts = (self.x, self.y, self.sample_weight)[: 2 if self.sample_weight is None else 3]
         return tuple(taken(part, rows) for part in parts)
+
+    def batches(self, order: np.ndarray, batch_size: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the batches of an epoch."""
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size])
 
 
 def first_array(values: Any) -> Any:
@@ -46,12 +60,22 @@ def first_array(values: Any) -> Any:
 
 
 def taken(values: Any, rows: Any) -> Any:
-    """Take rows of each array of a structure."""
+    """Take rows of each array of a structure; they are dense."""
     if isinstance(values, dict):
         return {name: taken(value, rows) for name, value in values.items()}
     if isinstance(values, list | tuple):
         return type(values)(taken(value, rows) for value in values)
-    return values[rows]
+    part = values[rows]
+    return part.toarray() if issparse(part) else part
+
+
+def is_sparse(values: Any) -> bool:
+    """Tell whether any array of a structure is sparse."""
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return any(map(is_sparse, values))
+    return bool(issparse(values))
 
 
 @dataclass
@@ -68,7 +92,8 @@ class TrainingState:
         Whether a callback needs the batches.
     callbacks : keras.callbacks.CallbackList
         The live callbacks of this fit.
-    train, watched : Rows or None
+    train, watched : Rows, Feed or None
+        Of a feed, a batch counts as a row.
     epochs, initial_epoch : int
     batch_size, validation_batch_size : int
     validation_freq : int or list of int
@@ -103,8 +128,8 @@ class TrainingState:
     steps: Any
     by_batch: bool
     callbacks: Any
-    train: Rows
-    watched: Rows | None
+    train: Rows | Feed
+    watched: Rows | Feed | None
     epochs: int
     batch_size: int
     validation_batch_size: int

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from skcb import _completion
+from skcb.engine import batches
 from skcb.engine.state import Rows
 
 
@@ -41,7 +42,7 @@ class KerasSteps:
 
         Parameters
         ----------
-        rows : Rows
+        rows : Rows or Feed
         order : ndarray of int
             Row numbers, in the order in which they train.
         batch_size : int
@@ -63,11 +64,10 @@ class KerasSteps:
         model.make_train_function()
         model.reset_metrics()
         logs: Any = {}
-        for step, start in enumerate(range(0, len(order), batch_size)):
+        for step, batch in enumerate(rows.batches(order, batch_size)):
             callbacks.on_train_batch_begin(step)
             if rates is not None:
                 model.optimizer.learning_rate = rates[step]
-            batch = rows.batch(order[start : start + batch_size])
             logs = model.train_function(iter([batch]))
             callbacks.on_train_batch_end(step, logs)
             if model.stop_training:
@@ -84,9 +84,9 @@ class KerasSteps:
         model.reset_metrics()
         callbacks.on_test_begin()
         logs: Any = {}
-        for step, start in enumerate(range(0, len(rows), batch_size)):
+        for step, batch in enumerate(rows.batches(np.arange(len(rows)), batch_size)):
             callbacks.on_test_batch_begin(step)
-            logs = model.test_function(iter([rows.batch(slice(start, start + batch_size))]))
+            logs = model.test_function(iter([batch]))
             callbacks.on_test_batch_end(step, logs)
         logs = self._epoch_logs(logs)
         callbacks.on_test_end(logs)
@@ -94,7 +94,7 @@ class KerasSteps:
 
     def predict(self, x: Any, batch_size: int) -> Any:
         """Return the model's outputs for all rows."""
-        return self.model.predict(x, batch_size=batch_size, verbose=0)
+        return self.model.predict(**batches.prediction_data(x, batch_size), verbose=0)
 
     def drop_rows(self) -> None:
         """Keep nothing."""

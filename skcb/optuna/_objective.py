@@ -1,40 +1,48 @@
 """CrossValObjective: an estimator, a space and data as an objective that a study can optimize.
 
-Owns the step from a trial to parameters and from parameters to a cross-validated score. Leaves
-sampling, pruning and storing to Optuna.
+Owns the road of a trial: parameters, folds, value. Leaves suggestions to ``_space``, the folds'
+order to ``_strategies``, the pruner to ``_reporting`` and what raised to ``_failures``.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import numbers
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
-from sklearn.base import clone, is_classifier
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, indexable  # the only way to cut frames and arrays alike
 
-from skcb import _runs
-from skcb.scoring import last_step
+from skcb import _inside, _runs
+from skcb._folds import Folds, is_watched
+from skcb._judged import boolean
+from skcb._names import suggestion
+from skcb._refit import retrained
+from skcb.optuna import _failures, _space
+from skcb.optuna._reporting import Reporter, sign_of
+from skcb.optuna._space import Space
+from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
 
 __all__ = ["CrossValObjective"]
 
-Space = Mapping[str, BaseDistribution] | Callable[[optuna.Trial], Mapping[str, Any]]
-_ERROR_SCORES = ("fail", "prune", "raise")
+_STRATEGIES = ("lockstep", "sequential")
+_SPLITS = ("validation_split", "fit__validation_split")
 
 
 class CrossValObjective:
     """The mean cross-validated score of an estimator, as an objective for a study.
 
+    The folds of a trial are trained together, an epoch at a time, and after each the study's
+    pruner is told the mean of their scores on watched rows: a trial ends early on the evidence of
+    all its folds, with callbacks and schedules alive in each.
+
     Parameters
     ----------
     estimator : estimator
         A KerasClassifier or KerasRegressor, or a Pipeline or other estimator around it. It is
-        cloned for every fold and never fitted itself.
+        cloned for every fold and never fitted itself. What stands before the Keras step is fitted
+        once in each fold.
     space : dict of str to optuna.distributions.BaseDistribution, or function
         Distributions by parameter name; or a function ``trial -> dict`` for spaces in which one
         choice depends on another.
@@ -46,19 +54,44 @@ class CrossValObjective:
         As in scikit-learn: an integer is stratified for a classifier. Splits are made once, so
         every trial sees the same folds.
     scoring : str, callable or None, default=None
-        A scorer, greater is better; None takes the estimator's own ``score``.
+        One scorer, greater is better; None takes the estimator's own ``score``. A study that
+        minimizes needs a loss, such as ``"neg_log_loss"``, and gets it without the sign.
     fit_params : dict, optional
-        Passed to ``fit``; arrays with a row for each sample are cut like X.
+        Passed to ``fit``; arrays with a row for each sample are cut like X, but for the user's own
+        watched rows (``X_val`` and the like). ``groups`` reaches the splitter too. With metadata
+        routing each goes where it is requested.
+    prune : bool, default=True
+        Whether the study's pruner is asked.
+    report_every : int, default=1
+        Epochs between two reports in lock-step.
+    strategy : {"lockstep", "sequential"}, default="lockstep"
+        ``"sequential"`` trains one fold after the other and reports after each, for the
+        WilcoxonPruner and for estimators that need several Keras fits.
     error_score : {"fail", "prune", "raise"} or float, default="fail"
-        What a fit that raises makes of its trial: failed, pruned, the exception, or this score.
+        What a fit that raises makes of its trial: failed, pruned, the exception, or this value.
         The reason stands in the trial's user attribute ``error``.
 
     Raises
     ------
     ValueError
-        An empty space, a name that the estimator does not have, X and y of different lengths.
+        An empty space, a name that the estimator does not have, X and y of different lengths, more
+        folds than a class has rows, or nothing to prune by.
     TypeError
-        Something in the space that is no distribution.
+        Something in the space that is no distribution, or an estimator without a Keras step.
+
+    Notes
+    -----
+    A trial's value is the mean score on the test folds. Its user attributes are ``fold_scores``,
+    ``fold_epochs``, ``fold_best_epochs`` (counted from 0) and ``seconds``, a list each; of a trial
+    that has ended early, what there is.
+
+    In lock-step the step of a report is the number of epochs trained, and its value the mean over
+    the folds of the score that ``scoring`` gives on the rows that the Keras step watches; the test
+    fold is not looked at. A fold that EarlyStopping has ended counts with the best of its scores.
+    Behind a TransformedTargetRegressor these scores are those of the transformed target.
+
+    With ``"sequential"`` the step is the index of the fold and the value the mean of the test
+    scores so far; for a WilcoxonPruner, which compares trials fold by fold, the fold's own.
 
     Examples
     --------
@@ -73,14 +106,17 @@ class CrossValObjective:
     ...         keras.layers.Input((meta["n_features_in_"],)),
     ...         keras.layers.Dense(meta["n_output_units_"], meta["output_activation_"]),
     ...     ])
+    >>> clf = KerasClassifier(
+    ...     softmax, optimizer="adam", epochs=3, validation_split=0.2, random_state=0)
     >>> objective = CrossValObjective(
-    ...     KerasClassifier(softmax, optimizer="adam", epochs=3, random_state=0),
-    ...     {"optimizer__learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}, X, y, cv=3)
+    ...     clf, {"optimizer__learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}, X, y, cv=3)
     >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
-    >>> study = optuna.create_study(direction="maximize")
+    >>> study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner())
     >>> study.optimize(objective, n_trials=2)
     >>> len(study.best_trial.user_attrs["fold_scores"])
     3
+    >>> sorted(study.best_trial.intermediate_values)
+    [1, 2, 3]
     """
 
     def __init__(
@@ -93,20 +129,31 @@ class CrossValObjective:
         cv: Any = 5,
         scoring: Any = None,
         fit_params: Mapping[str, Any] | None = None,
+        prune: bool = True,
+        report_every: int = 1,
+        strategy: str = "lockstep",
         error_score: Any = "fail",
     ) -> None:
         self.estimator = estimator
         self.space = space
-        self.X, self.y = indexable(X, y)
+        self.X, self.y = X, y
         self.cv = cv
         self.scoring = scoring
         self.fit_params = dict(fit_params or {})
-        self.error_score = _checked_error_score(error_score)
-        if isinstance(space, Mapping):
-            _check_space(space, estimator)
-        self._scorer = check_scoring(estimator, scoring)
-        splitter = check_cv(cv, y, classifier=is_classifier(estimator))
-        self.splits = list(splitter.split(self.X, self.y, self.fit_params.get("groups")))
+        self.prune = boolean("prune", prune)
+        self.report_every = _positive("report_every", report_every)
+        self.strategy = _checked_strategy(strategy)
+        self.error_score = _failures.check(error_score)
+        _check_estimator(estimator)
+        self._folds = Folds(estimator, X, y, cv=cv, scoring=scoring, fit_params=self.fit_params)
+        _space.check(space, self._folds.candidate)
+        if self.prune and strategy == "lockstep" and not self._may_watch():
+            raise ValueError(NOT_WATCHED)
+
+    @property
+    def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Training and test rows of each fold, the same in every trial."""
+        return self._folds.splits
 
     def __call__(self, trial: Any) -> float:
         """Return the mean score over the folds, for parameters that the trial suggests.
@@ -114,27 +161,44 @@ class CrossValObjective:
         Parameters
         ----------
         trial : optuna.Trial
-            Of ``study.optimize`` or of ``study.ask``. Its user attributes get ``fold_scores``,
-            ``fold_epochs``, ``fold_best_epochs`` and ``seconds``.
+            Of ``study.optimize`` or of ``study.ask``.
 
         Returns
         -------
         float
+
+        Raises
+        ------
+        optuna.TrialPruned
+            The pruner ends the trial, a callback of the user's own does, or the fit raised and
+            ``error_score="prune"``.
+        ValueError
+            A study whose direction does not go with the scorer.
+        TypeError
+            An estimator that cannot be trained in lock-step.
         """
+        sign = sign_of(trial, self._folds)
         params = self.suggest(trial)
+        record = Record()
         try:
-            result = self._evaluate(params, f"trial-{trial.number}", trial.study.study_name)
-        except optuna.TrialPruned:
+            study = getattr(getattr(trial, "study", None), "study_name", "study")
+            place = f"{_runs.slug(study)}/trial-{trial.number}"
+            self._train(params, record, place, Reporter(trial, sign) if self.prune else None)
+        except (optuna.TrialPruned, NotInStep):
             raise
         except Exception as error:
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-            return self._after_error(error)
-        for name, value in result.items():
-            trial.set_user_attr(name, value)
-        return float(np.mean(result["fold_scores"]))
+            trial.set_user_attr("error", _failures.reason(error))
+            return _failures.outcome(error, self.error_score)
+        except BaseException as error:  # Ctrl-C: the study ends, with the trials that are finished
+            trial.set_user_attr("error", _failures.reason(error))
+            raise
+        finally:
+            for name, values in record.known().items():
+                trial.set_user_attr(name, values)
+        return sign * float(np.mean(record.fold_scores))
 
-    def evaluate(self, params: Mapping[str, Any]) -> dict[str, list[float]]:
-        """Score parameters without a trial.
+    def evaluate(self, params: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Score parameters without a trial, and without pruning.
 
         Parameters
         ----------
@@ -145,117 +209,118 @@ class CrossValObjective:
         -------
         dict
             ``fold_scores``, ``fold_epochs``, ``fold_best_epochs`` and ``seconds``, a list each
-            with an entry for every fold. Epochs are -1 where the estimator has none.
+            with an entry for every fold.
         """
-        return self._evaluate(params, "evaluate", "params")
+        record = Record()
+        self._train(params, record, f"evaluate-{secrets.token_hex(4)}", None)
+        return record.known()
 
     def suggest(self, trial: Any) -> dict[str, Any]:
-        """Return the parameters that a trial suggests from the space."""
-        if isinstance(self.space, Mapping):
-            return {name: _suggest(trial, name, dist) for name, dist in self.space.items()}
-        return dict(self.space(trial))
+        """Return the parameters that a trial suggests from the space.
 
-    def refit(self, source: Any) -> Any:
+        Parameters
+        ----------
+        trial : optuna.Trial
+
+        Returns
+        -------
+        dict of str to object
+        """
+        return _space.suggest(self.space, trial)
+
+    def refit(self, source: Any, *, epochs: str = "median_best", validation: str = "keep") -> Any:
         """Train on all rows with the best parameters.
 
         Parameters
         ----------
         source : optuna.Study, trial, or mapping of str to object
             A study gives its best trial.
+        epochs : {"median_best", "given"}, default="median_best"
+            ``"median_best"`` trains up to the median of the folds' best epochs, at the learning
+            rates that the folds had in these. They are in the trial; for a mapping, or a trial
+            without them, the folds are trained once more. ``"given"`` leaves it to ``epochs`` and
+            to early stopping.
+        validation : {"keep", "none"}, default="keep"
+            ``"keep"`` watches rows as the folds did. ``"none"`` trains on these too, without the
+            callbacks that need them.
 
         Returns
         -------
         estimator
-            A fitted clone. Callbacks, watched rows and ``epochs`` are as in the folds.
+            A fitted clone. Its attribute ``refit_`` says what was done.
+
+        Raises
+        ------
+        ValueError
+            An unknown choice, or a study without a finished trial.
         """
+        best_epochs = None
         if isinstance(source, Mapping):
             params = dict(source)
         else:
             trial = source.best_trial if isinstance(source, optuna.Study) else source
             params = self.suggest(optuna.trial.FixedTrial(trial.params))
-        best = clone(self.estimator).set_params(**params)
-        best.fit(self.X, self.y, **self.fit_params)
-        return best
-
-    def _evaluate(self, params: Mapping[str, Any], place: str, root: str) -> dict[str, list[float]]:
-        result: dict[str, list[float]] = {
-            name: [] for name in ("fold_scores", "fold_epochs", "fold_best_epochs", "seconds")
-        }
-        for fold, (train, test) in enumerate(self.splits):
-            started = time.perf_counter()
-            estimator = clone(self.estimator).set_params(**params)
-            with _runs.announced(f"{_runs.slug(root)}/{place}/fold-{fold}"):
-                estimator.fit(
-                    _safe_indexing(self.X, train),
-                    _safe_indexing(self.y, train),
-                    **self._cut_fit_params(train),
-                )
-            score = self._scorer(
-                estimator, _safe_indexing(self.X, test), _safe_indexing(self.y, test)
+            best_epochs = trial.user_attrs.get("fold_best_epochs")
+            if best_epochs is not None and len(best_epochs) < len(self._folds):
+                best_epochs = None
+        with self._folds.settings():
+            return retrained(
+                self._folds,
+                params,
+                epochs=epochs,
+                validation=validation,
+                best_epochs=best_epochs,
             )
-            trained = last_step(estimator)
-            result["fold_scores"].append(float(score))
-            result["fold_epochs"].append(int(getattr(trained, "n_iter_", -1)))
-            result["fold_best_epochs"].append(int(getattr(trained, "best_epoch_", -1)))
-            result["seconds"].append(time.perf_counter() - started)
-        return result
 
-    def _cut_fit_params(self, rows: np.ndarray) -> dict[str, Any]:
-        n = len(self.splits[0][0]) + len(self.splits[0][1])
-        return {
-            name: _safe_indexing(value, rows) if _is_per_row(value, n) else value
-            for name, value in self.fit_params.items()
-        }
-
-    def _after_error(self, error: Exception) -> float:
-        if self.error_score == "prune":
-            raise optuna.TrialPruned(str(error)) from error
-        if self.error_score == "raise":
-            raise error
-        # NaN is how an objective tells Optuna that a trial has failed while the study goes on.
-        return float("nan") if self.error_score == "fail" else float(self.error_score)
-
-
-def _suggest(trial: Any, name: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, optuna.distributions.FloatDistribution):
-        return trial.suggest_float(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    if isinstance(distribution, optuna.distributions.IntDistribution):
-        return trial.suggest_int(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    assert isinstance(distribution, optuna.distributions.CategoricalDistribution)
-    return trial.suggest_categorical(name, distribution.choices)
-
-
-def _check_space(space: Mapping[str, Any], estimator: Any) -> None:
-    if not space:
-        raise ValueError("`space` is empty: there is nothing to search.")
-    for name, distribution in space.items():
-        if not isinstance(distribution, BaseDistribution):
-            raise TypeError(
-                f"`space[{name!r}]` must be one of optuna.distributions but got {distribution!r}."
+    def _train(
+        self, params: Mapping[str, Any], record: Record, place: str, reporter: Reporter | None
+    ) -> None:
+        with self._folds.settings():
+            if self.strategy == "sequential":
+                after_fold = None if reporter is None else reporter.after_fold
+                sequential(self._folds, params, record, place=place, report=after_fold)
+                return
+            after_epochs = None if reporter is None else reporter.after_epochs
+            lockstep(
+                self._folds,
+                params,
+                record,
+                place=place,
+                report=after_epochs,
+                every=self.report_every,
             )
-        value = _any_value(distribution)
-        try:
-            clone(estimator).set_params(**{name: value})
-        except ValueError as error:
-            raise ValueError(f"`space` has {name!r}: {error}") from error
+
+    def _may_watch(self) -> bool:
+        """Tell whether a trial could have watched rows."""
+        if any(map(is_watched, self.fit_params)):
+            return True
+        steps = _inside.described(self.estimator)
+        named = (f"{prefix}{n}" for prefix in steps for n in _SPLITS)
+        if isinstance(self.space, Mapping) and any(name in self.space for name in named):
+            return True
+        shares = [step._routed({}).named["validation_split"] for step in steps.values()]
+        return any(not (s is None or (isinstance(s, numbers.Real) and s == 0)) for s in shares)
 
 
-def _any_value(distribution: Any) -> Any:
-    choices = getattr(distribution, "choices", None)
-    return choices[0] if choices else distribution.low
+def _check_estimator(estimator: Any) -> None:
+    if isinstance(estimator, type) or not _inside.described(estimator):
+        raise TypeError(
+            "`estimator` must be a KerasClassifier or KerasRegressor, or hold one as a Pipeline "
+            f"does, but got {estimator!r}."
+        )
 
 
-def _checked_error_score(value: Any) -> Any:
-    if value in _ERROR_SCORES or (isinstance(value, float | int) and not isinstance(value, bool)):
-        return value
-    raise ValueError(
-        f"`error_score` must be 'fail', 'prune', 'raise' or a number but got {value!r}."
-    )
+def _checked_strategy(strategy: Any) -> str:
+    if strategy not in _STRATEGIES:
+        raise ValueError(
+            f"`strategy` must be one of {', '.join(map(repr, _STRATEGIES))} but got {strategy!r}. "
+            + suggestion(str(strategy), _STRATEGIES)
+        )
+    return str(strategy)
 
 
-def _is_per_row(value: Any, n: int) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n
+def _positive(name: str, value: Any) -> int:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1 but got {value!r}.")
+    return int(value)

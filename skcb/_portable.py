@@ -1,0 +1,131 @@
+"""Live Keras objects that a user passed, taken along whole: into a clone, a copy or a pickle.
+
+Owns what Keras' own way loses there. It copies and pickles a loss by its config, which may lack
+arguments (``Huber(0.25)`` comes back with a delta of 1.0), and finds classes and functions of the
+user's own by their registration alone, which many lack. Leaves recipes to ``tunable``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from skcb._names import accepted, is_keras
+
+_COMPILED = ("Loss", "Metric", "BaseOptimizer")
+_NOT_OWN = ("builtins", "keras", "ml_dtypes", "numpy", "tensorflow")
+
+
+def is_compiled_part(value: Any) -> bool:
+    """Tell a live loss, metric or optimizer; a fit makes its own of these, or only reads them."""
+    return any(is_keras(value, name) for name in _COMPILED)
+
+
+def config_of(value: Any) -> dict[str, Any]:
+    """Return the config of an object, with the numbers that Keras' own leave out of theirs.
+
+    Arguments of a function that an object wraps are in ``_fn_kwargs``; test_custom_objects.py
+    notices if that goes.
+    """
+    config = dict(value.get_config())
+    if not type(value).__module__.startswith("keras."):
+        return config
+    held = {**vars(value), **vars(value).get("_fn_kwargs", {})}
+    lost = [name for name in accepted(type(value)).defaults if name not in config]
+    return config | {n: held[n] for n in lost if isinstance(held.get(n), int | float)}
+
+
+@contextlib.contextmanager
+def known(value: Any) -> Iterator[None]:
+    """Let Keras find the user's own classes and functions that an object is made of."""
+    own = custom_objects(value)
+    if not own:
+        yield
+        return
+    import keras
+
+    with keras.saving.custom_object_scope(own):
+        yield
+
+
+def custom_objects(value: Any) -> dict[str, Any]:
+    """Return the user's own classes and functions in a Keras object, by the names Keras uses."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, types.FunctionType):
+            _note(item, found)
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list | tuple | set | frozenset):
+            waiting += item
+        elif hasattr(type(item), "get_config") or type(item).__module__.startswith("keras."):
+            _note(type(item), found)
+            waiting += getattr(item, "__dict__", {}).values()
+    return found
+
+
+def _note(item: Any, found: dict[str, Any]) -> None:
+    """Add a class or function where it is the user's own and goes by a name."""
+    module = item.__module__ or ""
+    if module.partition(".")[0] in _NOT_OWN or item.__name__ == "<lambda>":
+        return  # Keras writes the code of a lambda into its files
+    if isinstance(item, types.FunctionType) and "." in item.__qualname__.rpartition("<locals>.")[2]:
+        return  # a method, which comes with its class
+    import keras
+
+    name = keras.saving.get_registered_name(item)
+    importable = getattr(sys.modules.get(module), item.__qualname__, None) is item
+    if importable or keras.saving.get_registered_object(name) is not item:
+        found[name] = item
+
+
+class Portable:
+    """Stands for a Keras object in a pickle, out of which the object itself comes."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        value = self._value
+        if is_keras(value, "Loss"):
+            return _restored, (type(value), portable(vars(value)))
+        own = custom_objects(value)
+        if is_compiled_part(value):
+            return _made, (own, type(value).from_config, config_of(value))
+        function, arguments = value.__reduce__()  # a model or a layer, as Keras writes it
+        return _made, (own, function, *arguments)
+
+
+def _restored(cls: type, attributes: Mapping[str, Any]) -> Any:
+    """Make a loss as it was, by its attributes."""
+    value: Any = object.__new__(cls)
+    vars(value).update(attributes)
+    return value
+
+
+def _made(own: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what makes an object while Keras knows the user's own classes and functions."""
+    import keras
+
+    with keras.saving.custom_object_scope(own):
+        return function(*arguments)
+
+
+def portable(value: Any) -> Any:
+    """Return a value for a pickle, Keras objects in it replaced by what stands for them."""
+    if type(value) in (list, tuple):
+        return type(value)(map(portable, value))
+    if type(value) is dict:
+        return {name: portable(part) for name, part in value.items()}
+    if is_compiled_part(value) or is_keras(value, "Layer"):
+        return Portable(value)
+    return value

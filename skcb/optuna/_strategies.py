@@ -1,0 +1,202 @@
+"""Strategies: in which order the folds of a trial are trained.
+
+Owns folds in lock-step and folds one after the other, and the record of what each fold did. Leaves
+the rows to ``_folds``, a fold's fit to ``_pending`` and reports to whoever listens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skcb import _inside, _runs
+from skcb._folds import Folds
+from skcb._pending import CannotWait, PendingFit, prepare
+
+Report = Callable[[int, Sequence[float]], None]
+"""Is told epochs trained and the score of each fold; may raise to end the trial."""
+
+NOT_WATCHED = (
+    "with `prune=True` a trial is judged by its watched rows, and there are none: give the "
+    "estimator `validation_split=0.2`, or `X_val` and `y_val` in `fit_params`, or set "
+    "`prune=False` or `strategy='sequential'`."
+)
+
+
+class NotInStep(TypeError):
+    """An estimator whose folds cannot be trained in lock-step; no trial of it could go well."""
+
+
+@dataclass
+class Record:
+    """What each fold did, as far as it came.
+
+    Attributes
+    ----------
+    fold_scores : list of float
+        On the test folds; greater is better.
+    fold_epochs, fold_best_epochs : list of int
+        Epochs trained, and the best of them, counted from 0; -1 where the estimator says neither.
+    seconds : list of float
+        Of preparing, training and scoring.
+    """
+
+    fold_scores: list[float] = field(default_factory=list)
+    fold_epochs: list[int] = field(default_factory=list)
+    fold_best_epochs: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def known(self) -> dict[str, list[Any]]:
+        """Return what there is something to say about."""
+        return {name: values for name, values in asdict(self).items() if values}
+
+    @contextmanager
+    def timed(self, fold: int) -> Iterator[None]:
+        """Count the time of a block as a fold's own."""
+        self.seconds += [0.0] * (fold + 1 - len(self.seconds))
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[fold] += time.perf_counter() - start
+
+
+class Watched:
+    """The score of a fold on its watched rows; of one that a callback has stopped, its best."""
+
+    def __init__(self, fit: PendingFit, folds: Folds) -> None:
+        self._fit = fit
+        self._scorer = folds.scorer_for(fit.estimator)
+        self._weighted = folds.scores_are_weighted
+        self._scored: int | None = None
+        self._last = self._best = float("nan")
+
+    def score(self) -> float:
+        """Return the score after the epochs that have been trained."""
+        if self._scored != self._fit.n_epochs:
+            self._scored = self._fit.n_epochs
+            self._last = self._fit.score(self._scorer, weighted=self._weighted)
+            self._best = float(np.fmax(self._best, self._last))
+        return self._best if self._fit.stopped else self._last
+
+
+def lockstep(
+    folds: Folds,
+    params: Mapping[str, Any],
+    record: Record,
+    *,
+    place: str,
+    report: Report | None = None,
+    every: int = 1,
+) -> None:
+    """Train all folds together, some epochs at a time, and score them.
+
+    However it ends, callbacks that have begun are ended once in each fold.
+
+    Parameters
+    ----------
+    folds : Folds
+    params : mapping of str to object
+    record : Record
+        Filled as far as training comes.
+    place : str
+        What the runs of these folds are called.
+    report : function, optional
+        Told of the scores on the watched rows each time that all folds have trained as long.
+    every : int, default=1
+        Epochs between two reports.
+
+    Raises
+    ------
+    NotInStep
+        An estimator whose fit cannot be handed out.
+    ValueError
+        There are no watched rows to report on.
+    """
+    with ExitStack() as ends:
+        estimators, fits = [], []
+        for fold in range(len(folds)):
+            with record.timed(fold), _runs.announced(f"{place}/fold-{fold}"):
+                estimators.append(folds.candidate(params))
+                fits.append(ends.enter_context(_prepared(folds, estimators[fold], fold)))
+            if report is not None and not fits[fold].n_watched:
+                raise ValueError(NOT_WATCHED)
+        try:
+            _train_together(folds, fits, record, report, every)
+        finally:
+            record.fold_epochs = [fit.n_epochs for fit in fits]
+        for fold, fit in enumerate(fits):
+            with record.timed(fold):
+                fit.finish()
+                record.fold_best_epochs.append(int(fit.estimator.best_epoch_))
+                record.fold_scores.append(folds.score(estimators[fold], fold))
+
+
+def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit:
+    try:
+        return prepare(lambda: folds.fit(estimator, fold))
+    except CannotWait as error:
+        raise NotInStep(
+            f"{type(estimator).__name__} cannot be trained with its folds in lock-step: {error}. "
+            "Give `strategy='sequential'`."
+        ) from error
+
+
+def _train_together(
+    folds: Folds, fits: list[PendingFit], record: Record, report: Report | None, every: int
+) -> None:
+    for fold, fit in enumerate(fits):
+        with record.timed(fold):
+            fit.begin()
+    watched = [Watched(fit, folds) for fit in fits] if report is not None else []
+    step = 0
+    while not all(fit.over for fit in fits):
+        step += every
+        for fold, fit in enumerate(fits):
+            with record.timed(fold):
+                while not fit.over and fit.n_epochs < step:
+                    fit.advance()
+        trained = max(fit.n_epochs for fit in fits)
+        # A fold that goes on from a backup may be ahead: there is no common step to report at.
+        if report is not None and trained <= step:
+            scores = []
+            for fold, each in enumerate(watched):
+                with record.timed(fold):
+                    scores.append(each.score())
+            report(trained, scores)
+
+
+def sequential(
+    folds: Folds,
+    params: Mapping[str, Any],
+    record: Record,
+    *,
+    place: str,
+    report: Callable[[Sequence[float]], None] | None = None,
+) -> None:
+    """Train and score the folds one after the other.
+
+    Parameters
+    ----------
+    folds, params, record, place
+        As in :func:`lockstep`.
+    report : function, optional
+        Told of the scores on the test folds after each.
+    """
+    for fold in range(len(folds)):
+        with record.timed(fold):
+            estimator = folds.candidate(params)
+            with _runs.announced(f"{place}/fold-{fold}"):
+                folds.fit(estimator, fold)
+            record.fold_scores.append(folds.score(estimator, fold))
+        steps = _inside.trained(estimator)
+        one = steps[0] if len(steps) == 1 else None
+        record.fold_epochs.append(-1 if one is None else int(one.n_iter_))
+        record.fold_best_epochs.append(-1 if one is None else int(one.best_epoch_))
+        if report is not None:
+            report(record.fold_scores)

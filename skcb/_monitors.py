@@ -82,7 +82,11 @@ def check(
                 f"learning rate too: switch one off, `callbacks__{name}=None` or "
                 "`lr_schedule=None`. Two schedules are joined by `a.then(b, at=0.3)`."
             )
-    idle = [*(["`callbacks`"] if live else []), *(["`lr_schedule`"] if scheduled else [])]
+    waits = keras.callbacks.EarlyStopping | keras.callbacks.ReduceLROnPlateau
+    idle = [
+        f"`callbacks__{name}`" for name, callback in live.items() if isinstance(callback, waits)
+    ]
+    idle += ["`lr_schedule`"] if scheduled else []
     if epochs == 1 and idle:
         warnings.warn(
             f"{' and '.join(idle)} with `epochs=1`: there is one epoch only, so nothing can be "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import numbers
 import reprlib
 from collections.abc import Mapping
 from typing import Any, Self
@@ -190,6 +191,8 @@ def built(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
     """Build what is a recipe, and copy the rest, with settings where it can have some."""
     if isinstance(value, Recipe):
         return value.build(settings, where=where)
+    if settings and isinstance(value, type):
+        return Tunable(value).build(settings, where=where)
     if settings and value is not None:  # None: switched off, its settings are kept and ignored
         return copied(value, settings, where=where)
     if type(value) in (list, tuple):
@@ -240,10 +243,11 @@ def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
     if not (hasattr(value, "get_config") and hasattr(type(value), "from_config")):
         if not settings:
             return copy.deepcopy(value)
-        kind = value if isinstance(value, type) else type(value)
+        plain = isinstance(value, str | numbers.Number)
+        ways = "Give a class, an object" if plain else f"Use the class {type(value).__name__}"
         raise ValueError(
             f"`{_join(where, next(iter(settings)))}` cannot be set: `{where}` is {value!r}, which "
-            f"has no settings that can be changed. Use skcb.Tunable({kind.__name__}, ...)."
+            f"has no settings that can be changed. {ways}, or skcb.Tunable(cls, ...)."
         )
     own, below = grouped(settings)
     config = config_of(value)

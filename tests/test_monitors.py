@@ -74,11 +74,11 @@ def test_two_cannot_set_the_learning_rate():
 @pytest.mark.parametrize(
     ("params", "named"),
     [
-        ({"callbacks": EarlyStopping(monitor="loss")}, "`callbacks` with"),
+        ({"callbacks": EarlyStopping(monitor="loss")}, "`callbacks__early_stopping` with"),
         ({"lr_schedule": CosineDecay()}, "`lr_schedule` with"),
         (
             {"callbacks": EarlyStopping(monitor="loss"), "lr_schedule": CosineDecay()},
-            "`callbacks` and `lr_schedule` with",
+            "`callbacks__early_stopping` and `lr_schedule` with",
         ),
     ],
 )
@@ -96,6 +96,13 @@ def test_two_epochs_are_enough():
         warnings.simplefilter("error")
         fitted(callbacks=EarlyStopping(monitor="loss"), lr_schedule=CosineDecay(), epochs=2)
         fitted()
+
+
+def test_one_epoch_is_enough_for_what_waits_for_nothing():
+    """A search over `epochs` may begin with one, and its loggers log it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted(callbacks={"nan": TerminateOnNaN(), "mine": keras.callbacks.Callback()}, epochs=1)
 
 
 # -- which epoch was best ----------------------------------------------------------------------

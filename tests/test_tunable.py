@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from skcb import Tunable
 from skcb.callbacks import EarlyStopping
-from skcb.tunable import same
+from skcb.tunable import built, same
 
 
 class Part:
@@ -90,8 +90,8 @@ def test_a_live_keras_object_takes_settings_as_a_copy():
         (Tunable(Whole), {"prt__x": 1}, ["`at__prt__x=1`", "`prt`", "`at__part__x`"]),
         (Tunable(Whole, part=Tunable(Part)), {"part__q": 1}, ["`at__part__q=1`", "Part"]),
         (Tunable(Whole, yy=3), {}, ["`at__yy=3`", "Whole"]),
-        (Tunable(Whole, part=3), {"part__x": 1}, ["`at__part__x`", "Tunable(int"]),
-        (Tunable(Whole, part=Part), {"part__x": 1}, ["`at__part__x`", "Tunable(Part"]),
+        (Tunable(Whole, part=3), {"part__x": 1}, ["`at__part__x`", "Give a class"]),
+        (Tunable(Whole, part=Part), {"part__q": 1}, ["`at__part__q=1`", "Part"]),
         (Tunable(Open), {"part__x": 1}, ["`at__part__x`", "`at__part` was not given"]),
         (
             Tunable(keras.callbacks.ReduceLROnPlateau),
@@ -227,3 +227,16 @@ def test_only_what_can_be_called_makes_a_tunable():
     """A value in place of a class is refused where it was written."""
     with pytest.raises(TypeError, match="takes a class and its arguments, but got 3"):
         Tunable(3)
+
+
+def test_a_class_takes_settings_as_an_object_does():
+    """As the optimizer may be given by its class, so may a part of the model."""
+    live = built(keras.regularizers.L2, {"l2": 0.3}, where="model__reg")
+    assert live.l2 == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("value", ["l2", 0.1])
+def test_settings_of_a_plain_value_say_what_has_them(value):
+    """A text or a number names no class that could be built."""
+    with pytest.raises(ValueError, match=r"`model__reg__l2` cannot be set.*Give a class"):
+        built(value, {"l2": 0.3}, where="model__reg")

@@ -54,7 +54,7 @@ examples: $(VENV)/.installed-run  ## every script of examples/, one after the ot
 		echo "== $$script"; $(call quietly,$(RUN) $$script) || exit 1; \
 	done
 
-benchmarks: $(VENV)/.installed-benchmarks  ## skcb against its peers, by turns (a quarter of an hour)
+benchmarks: $(VENV)/.installed-benchmarks  ## skcb against its peers, by turns (most of an hour)
 	@$(call quietly,$(RUN) examples/benchmarks/run_all.py)
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can

@@ -109,18 +109,19 @@ def epochs_of(study):
 def quality(n_trials, seeds):
     """Compare studies with pruning and without."""
     behind, epochs, scores = [], [], []
-    pruned, whole = objective(), objective(prune=False)
+    pruned, unpruned = objective(), objective(prune=False)
     for seed in range(seeds):
         ours = study(hyperband(), seed=seed, name=f"digits {seed}")
         ours.optimize(pruned, n_trials=n_trials)
         theirs = study(seed=seed)
-        theirs.optimize(whole, n_trials=n_trials)
+        theirs.optimize(unpruned, n_trials=n_trials)
         behind.append(theirs.best_value - ours.best_value)
         epochs.append((epochs_of(ours), epochs_of(theirs)))
         scores.append((ours.best_value, theirs.best_value))
         say(f"seed {seed}: best {scores[-1]}, epochs {epochs[-1]}")
     ours, theirs = (list(each) for each in zip(*epochs, strict=True))
     work = f"study of {n_trials} trials x {FOLDS} folds x {EPOCHS} epochs"
+    whole = (n_trials, seeds) == (TRIALS, SEEDS)  # of which the goals speak
     part = statistics.median(a / b for a, b in epochs)
     lost = statistics.median(behind)
     a, b = (statistics.median(each) for each in zip(*scores, strict=True))
@@ -131,8 +132,8 @@ def quality(n_trials, seeds):
             "epochs",
             ours,
             theirs,
-            "≤ 40 % of them",
-            part <= 0.4,
+            "≤ 40 % of them" if whole else "",
+            part <= 0.4 if whole else None,
             label=f"{part:.0%} of them",
             note=f"{seeds} seeds",
         ),
@@ -142,8 +143,8 @@ def quality(n_trials, seeds):
             "",
             behind,
             [0.0] * seeds,
-            "≤ 0.005",
-            lost <= 0.005,
+            "≤ 0.005" if whole else "",
+            lost <= 0.005 if whole else None,
             note=f"median of {seeds} seeds; best accuracy {a:.4f} and {b:.4f}",
         ),
     ]

@@ -1,8 +1,8 @@
 """Run all benchmarks, one after the other, and write the table of results.
 
-``python examples/benchmarks/run_all.py`` takes up to a quarter of an hour on two idle cores and
-writes ``docs/benchmarks_results.md``; ``--quick`` takes up to six minutes and only prints, unless
-``--out`` says where to write. scikeras and KerasTuner are left out where they are not installed:
+``python examples/benchmarks/run_all.py`` takes most of an hour on two idle cores and writes
+``docs/benchmarks_results.md``; ``--quick`` takes up to ten minutes, leaves pruning out and only
+prints, unless ``--out`` says where to write. scikeras and KerasTuner are left out where they are not installed:
 ``pip install 'skcb[benchmarks]'`` has them.
 """
 
@@ -22,7 +22,8 @@ from _turns import Line, environment, table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "docs" / "benchmarks_results.md"
-SCRIPTS = ("imports", "epoch", "predict", "memory", "architectures", "search")
+SCRIPTS = ("imports", "epoch", "predict", "memory", "architectures", "search", "pruning")
+LONG = ("pruning",)
 PACKAGES = ("skcb", "tensorflow", "keras", "scikit-learn", "numpy", "scikeras", "keras-tuner")
 
 
@@ -72,9 +73,10 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="one round, and less of what is long")
     parser.add_argument("--out", type=Path, help="write the table to this Markdown file")
-    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, help="some of the scripts")
     options = parser.parse_args()
-    whole = not options.quick and tuple(options.only) == SCRIPTS
+    scripts = options.only or [name for name in SCRIPTS if not options.quick or name not in LONG]
+    whole = not options.quick and not options.only
     out = options.out or (RESULTS if whole else None)
     facts = {
         "date": date.today().isoformat(),
@@ -85,7 +87,7 @@ def main():
     if hasattr(os, "getloadavg"):
         facts["load before the run"] = f"{os.getloadavg()[0]:.1f}"
     lines, failed, start = [], [], time.monotonic()
-    for script in options.only:
+    for script in scripts:
         print(f"== {script}", flush=True)
         found, ended = run(script, options.quick)
         lines += found

@@ -8,6 +8,10 @@ JAX ?= .jax
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
+# Each process of the tests loads TensorFlow: two suit two cores and 8 GB. JOBS=0 runs them in one.
+JOBS ?= 2
+PYTEST := -m pytest -q -n $(JOBS) --dist loadfile
+
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
@@ -27,13 +31,13 @@ demo: $(VENV)/.installed-run  ## a grid search over callbacks and schedules, on 
 	@$(call quietly,$(RUN) examples/02_grid_search_callbacks.py)
 
 test: $(VENV)/.installed-test  ## the whole test suite
-	@$(RUN) -m pytest -q
+	@$(RUN) $(PYTEST)
 
 quick: $(VENV)/.installed-test  ## the tests that take seconds
-	@$(RUN) -m pytest -q -m "not slow"
+	@$(RUN) $(PYTEST) -m "not slow"
 
 oldest: $(OLDEST)/.installed  ## the quick tests on the oldest versions allowed
-	@$(OLDEST)/bin/python -m pytest -q -m "not slow"
+	@$(OLDEST)/bin/python $(PYTEST) -m "not slow"
 
 jax: $(JAX)/.installed  ## the tests of Keras on JAX, which is kept apart
 	@PYTHONPATH=$(JAX) $(RUN) -m pytest -q tests/engine/test_backends.py

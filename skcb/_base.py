@@ -37,6 +37,7 @@ from skcb import (
     _seeds,
     _templates,
     _validation,
+    _versions,
     schedules,
 )
 from skcb._data import Data
@@ -539,7 +540,8 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         carried = _keras.taken_along(self._keras_settings)
         if carried is not None:
             state["_keras_settings"] = carried
-        state = {"_arrival": _keras.Arrival(), **state}  # first of all
+        first = {"_arrival": _keras.Arrival(), "_skcb_version": _versions.here()}
+        state = {**first, **state}
         if "callbacks_" in state:
             model = self.__dict__.get("model_")
             state["callbacks_"] = _callbacks.packed(state["callbacks_"], model)
@@ -549,6 +551,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state.pop("_arrival", None)
+        _versions.refuse_newer(state.pop("_skcb_version", ""))
         super().__setstate__(state)
         if "model_" in state:
             self._predictor = _predictor(self.model_)

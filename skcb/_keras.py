@@ -83,8 +83,8 @@ def _start() -> None:
         if _started is None:
             import keras
 
-            _take_share()
             with _filtered_stderr():
+                _take_share()
                 keras.ops.convert_to_tensor(0)
             _started = os.getpid()
         elif _started != os.getpid() and "tensorflow" in sys.modules:
@@ -182,9 +182,10 @@ def _arrive(loaded: bool, share: int | None) -> Arrival:
         _share = share or _share
     if loaded:
         load()
-        if _started is None and _imported == os.getpid():
+        if _started is None and _imported == os.getpid() and _threads() is not None:
             # A fitted model, which may come next, would start TensorFlow.
-            _take_share()
+            with _LOADING, _filtered_stderr():
+                _take_share()
     return Arrival()
 
 

@@ -63,14 +63,20 @@ class Running:
     def beside(self, model: Any) -> Running:
         """Return what is pickled beside a model: values that it has too are left out."""
         frozen = self.frozen if self.state is None else freeze(self.state)
-        assert frozen is not None
-        pairs = zip(frozen["variables"], values(model), strict=True)
-        own = [None if np.array_equal(a, b, equal_nan=True) else a for a, b in pairs]
+        shown = values(model)
+        if frozen is None or len(shown) != len(frozen["variables"]):
+            return self  # the user put another model in its place
+        # Keras saves weights and the optimizer's variables, but no seeds.
+        saved = {id(variable) for variable in (*model.weights, *model.optimizer.variables)}
+        own = [
+            None if id(variable) in saved and np.array_equal(a, b, equal_nan=True) else a
+            for variable, a, b in zip(_variables(model), frozen["variables"], shown, strict=True)
+        ]
         return Running(self.seeds, frozen={**frozen, "variables": own}, told=self.told)
 
     def complete(self, model: Any) -> None:
         """Take what was left out from the model that it was pickled beside."""
-        if self.frozen is not None:
+        if self.frozen is not None and any(a is None for a in self.frozen["variables"]):
             pairs = zip(self.frozen["variables"], values(model), strict=True)
             self.frozen["variables"] = [b if a is None else a for a, b in pairs]
 
@@ -172,11 +178,14 @@ def carry_over(source: Any, target: Any) -> None:
 
 def values(model: Any) -> list[Any]:
     """Return copies of all variables of a model and its optimizer."""
-    return [np.array(v.numpy()) for v in (*model.variables, *model.optimizer.variables)]
+    return [np.array(v.numpy()) for v in _variables(model)]
 
 
 def assign(model: Any, found: list[Any]) -> None:
     """Give all variables of a model and its optimizer other values."""
-    variables = [*model.variables, *model.optimizer.variables]
-    for variable, value in zip(variables, found, strict=True):
+    for variable, value in zip(_variables(model), found, strict=True):
         variable.assign(value)
+
+
+def _variables(model: Any) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]

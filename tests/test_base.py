@@ -199,6 +199,7 @@ print(sorted(estimator.callbacks_), estimator.callbacks_["stop"].model)
 """
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same_in_a_fresh_process(tmp_path):
     """Callbacks come along, without the model that they held."""
     stop = EarlyStopping(monitor="loss", restore_best_weights=True)
@@ -218,6 +219,7 @@ for hidden in range(1, 9):
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_at_verbose_0():
     """Neither by fits of many structures nor by predictions."""
     assert fresh_process(SILENT) == ("", [])

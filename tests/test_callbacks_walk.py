@@ -196,6 +196,7 @@ def filled(value, http):
     return value.replace("{server}", address(http)) if isinstance(value, str) else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "argument"),
     [

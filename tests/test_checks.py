@@ -9,7 +9,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcb import KerasClassifier, KerasRegressor
-from tests.fakes import fresh_process
+from tests.fakes import fresh_process, stable
 
 REASON = (
     "a row of weight 2 is no two rows: mini-batches are cut by rows, and Keras divides by the "
@@ -74,7 +74,7 @@ NAMES, PAIRS = CHECKS.args
 
 @pytest.mark.slow
 # A list, since scikit-learn 1.9.0 has a generator here, which newer versions of pytest warn of.
-@pytest.mark.parametrize(NAMES, list(PAIRS), **CHECKS.kwargs)
+@pytest.mark.parametrize(NAMES, list(PAIRS), ids=stable(CHECKS.kwargs["ids"]))
 def test_scikit_learns_checks_pass(estimator, check):
     """All but one, which contradicts mini-batches; an expected failure that passes is an error."""
     check(estimator)

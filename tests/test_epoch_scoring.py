@@ -81,6 +81,7 @@ def spoiling(estimator, X, y):
     return 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "kind, scoring",

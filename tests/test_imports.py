@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "skcb.exceptions",
     "skcb._names",
+    "skcb._versions",
     "skcb._spellings",
     "skcb._keras",
     "skcb._portable",
@@ -87,6 +88,12 @@ LAYERS = [
     "skcb.optuna._reporting",
     "skcb.optuna._strategies",
     "skcb.optuna._objective",
+    "skcb.optuna._candidates",
+    "skcb.optuna._cv_results",
+    "skcb.optuna._scorers",
+    "skcb.optuna._studies",
+    "skcb.optuna._found",
+    "skcb.optuna._search",
     "skcb.optuna",
     "skcb",
 ]

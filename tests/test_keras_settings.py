@@ -53,6 +53,7 @@ def searched(name, **how):
     return {NAMES[place] for place in places}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float64", "mixed_bfloat16"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_the_callers_dtype_policy_trains_in_threads(name, n_jobs):

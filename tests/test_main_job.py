@@ -143,6 +143,7 @@ def test_every_fit_of_a_search_has_its_own_rows_rates_patience_and_files(n_jobs,
     assert_checkpoints_hold_the_best_epoch(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_fit_of_a_cross_validation_has_its_own(tmp_path):
     """The same where no search says which fold it is."""
     estimator = recorded(tmp_path).set_params(
@@ -238,6 +239,7 @@ np.save(sys.argv[2], search.predict_proba(X))
 """
 
 
+@pytest.mark.slow
 def test_a_fitted_search_predicts_the_same_in_a_fresh_process(tmp_path):
     """A GridSearchCV over a Pipeline, with callbacks that held the model."""
     stop = EarlyStopping(monitor="loss", restore_best_weights=True)

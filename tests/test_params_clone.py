@@ -80,6 +80,8 @@ GIVEN = {
     "engine": "keras",
     "warm_start": True,
     "memory": "cache",
+    "inputs": {"numbers": [0, 1], "text": ["word"]},
+    "allow_nan": True,
 }
 OVERLAY = {
     "hidden": 5,

@@ -71,6 +71,7 @@ def test_a_search_gives_the_same_scores_on_one_and_two_jobs_in_threads_and_proce
     assert scores(2, "loky") == alone
 
 
+@pytest.mark.slow
 def test_a_fit_does_not_depend_on_what_ran_before():
     """Other fits, other models, other random numbers, a used program."""
     first = fit()
@@ -160,6 +161,7 @@ def dropout(seed):
     return fitted(from_zero, rate=0.5, random_state=seed).model_.get_weights()[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [initial_weights, watched_rows, order, dropout])
 def test_every_random_part_of_a_fit_follows_the_seed(part):
     """Each on its own is equal for equal seeds, and not for others."""
@@ -236,6 +238,7 @@ def test_global_generators_are_as_they_were_after_a_failure():
 # -- threads -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_builds_in_four_threads_at_once_stay_reproducible():
     """Fifty seeds in each, and another thread's random numbers in between."""
     expected = {}

@@ -42,6 +42,7 @@ def searched(estimator, search=GridSearchCV):
     return search(estimator, GRID, cv=3, refit=False).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])
 @pytest.mark.parametrize("validation", ["keep", "none"])
 def test_search_is_refitted_for_the_median_of_the_folds_best_epochs(search, validation):
@@ -91,6 +92,7 @@ def test_schedule_keeps_its_horizon():
     assert "the folds were best after 3, 3, 3" in str(best.refit_)
 
 
+@pytest.mark.slow
 def test_rows_that_were_watched_train_too_without_validation():
     """Told from the rows that reached the model; also where they would have come with the call."""
     estimator = pipeline(seeing, callbacks=best_at(1))[-1]

@@ -149,6 +149,7 @@ def test_no_schedule_and_no_argument_is_left_out():
         assert all(len(values) == 2 for values in arguments.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARGUMENTS)
 def test_a_grid_over_every_argument_reaches_the_learning_rate(kind):
     """Two values, two folds: each fit trained at the rates of its own value, and they differ."""
@@ -352,6 +353,7 @@ def scaled():
     return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(LR, momentum=0.9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [adam, scaled])
 @pytest.mark.parametrize("road", ["whole epochs", "batch by batch", "keras"])
 def test_a_rate_for_each_step_gives_kerass_numbers(road, optimizer):

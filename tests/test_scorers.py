@@ -62,6 +62,7 @@ def of(kind):
     return KerasClassifier(perceptron, **TRAINED), y, names
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @pytest.mark.parametrize(
     "kind", ["binary", "multiclass", "multilabel", "regression", "several targets", "positive"]

@@ -11,6 +11,8 @@ from sklearn.pipeline import make_pipeline
 
 from skcb import KerasClassifier, KerasRegressor
 from skcb.callbacks import EarlyStopping, EpochScoring
+from skcb.engine.fits import KerasFits
+from skcb.engine.state import Rows
 from skcb.schedules import CosineDecay
 from tests.models import perceptron
 
@@ -167,3 +169,21 @@ def test_sparse_labels_are_dense_ones():
         KerasClassifier(dropping, **PARAMS).fit(S, t) for t in (labels, sparse.csr_array(labels))
     )
     assert a.history_ == b.history_
+
+
+def test_model_fit_gets_dense_batches():
+    """On a backend where `Model.fit` trains: the numbers are those of dense rows."""
+    found = []
+    for rows in (S.astype("float32"), DENSE.astype("float32")):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Input((30,)), layers.Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        steps, none = KerasFits(model), keras.callbacks.CallbackList(add_history=True, model=model)
+        target = (y == "yes").astype("float32").reshape(-1, 1)
+        order = np.random.default_rng(0).permutation(48)
+        state = Rows(rows, target, np.ones(48, "float32"))
+        logs = steps.train_epoch(state, order, 10, none, by_batch=False)
+        watched = steps.evaluate(state, 10, none, by_batch=False)
+        found.append((logs, watched, steps.predict(rows, 10)))
+    assert found[0][:2] == found[1][:2]
+    assert np.array_equal(found[0][2], found[1][2])

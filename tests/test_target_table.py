@@ -63,6 +63,7 @@ def target_for(row):
     return TARGETS[row.target]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("row", "loss"), CASES)
 def test_each_row_of_the_table_trains(row, loss):
     """A model that ends as `meta` says fits the loss, learns, and predicts in the user's y."""

@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcb import KerasTransformer
 from skcb.callbacks import EarlyStopping
+from tests.fakes import stable
 from tests.models import X, untrainable
 from tests.test_checks import EXPECTED
 
@@ -60,7 +61,7 @@ NAMES, PAIRS = CHECKS.args
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(NAMES, list(PAIRS), **CHECKS.kwargs)
+@pytest.mark.parametrize(NAMES, list(PAIRS), ids=stable(CHECKS.kwargs["ids"]))
 def test_scikit_learns_checks_pass(estimator, check):
     """Those of transformers among them."""
     check(estimator)

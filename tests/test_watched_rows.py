@@ -60,6 +60,7 @@ SPLITTERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splitter", SPLITTERS, ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("engine", ["auto", "keras"])
 def test_a_splitter_gives_its_first_split(splitter, engine):

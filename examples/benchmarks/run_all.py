@@ -2,7 +2,7 @@
 
 ``python examples/benchmarks/run_all.py`` takes most of an hour on two idle cores and writes
 ``docs/benchmarks_results.md``; ``--quick`` takes up to ten minutes, leaves pruning out and only
-prints, unless ``--out`` says where to write. scikeras and KerasTuner are left out where they are not installed:
+prints, unless ``--out`` says where to write. Peers that are not installed are left out:
 ``pip install 'skcb[benchmarks]'`` has them.
 """
 

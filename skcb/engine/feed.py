@@ -121,8 +121,6 @@ class Feed:
             batch = next(self._open, None)
             if batch is not None:
                 return batch
-            if not self.again:
-                break
             self._open = None
         raise ValueError(
             f"the batches of `{self._name}` ended within an epoch: there are not {self._steps} of "

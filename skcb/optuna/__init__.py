@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from skcb.optuna._objective import CrossValObjective
+from skcb.optuna._search import OptunaSearchCV
 
-__all__ = ["CrossValObjective"]
+__all__ = ["CrossValObjective", "OptunaSearchCV"]

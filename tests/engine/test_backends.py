@@ -174,6 +174,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops_at", STOPS)
 def test_callbacks_hear_what_keras_tells_them(stops_at):
     """Every hook, its place, logs and history, wherever a callback stops training."""

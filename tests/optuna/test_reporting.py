@@ -39,6 +39,7 @@ def objective():
     return CrossValObjective(estimator, space, X, y, cv=3, scoring="neg_log_loss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRUNERS)
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_pruner_ends_trials_that_learn_nothing(objective, name):

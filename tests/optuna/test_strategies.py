@@ -285,6 +285,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_trial_that_is_not_pruned_scores_as_cross_val_score_does(case):
     """Difference 0.0, though it was asked about after every epoch."""
@@ -343,6 +344,7 @@ def test_steps_before_the_keras_step_are_fitted_once_in_each_fold():
     assert fitted == [32, 32, 32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["lockstep", "sequential"])
 @pytest.mark.parametrize("engine", ["auto", "keras"])
 def test_no_row_of_a_test_fold_trains_or_is_watched(strategy, engine):

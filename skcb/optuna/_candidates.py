@@ -1,0 +1,211 @@
+"""Candidates: one trial of a search, cross-validated with several scorers.
+
+Owns what a trial's folds are fitted with in scikit-learn's terms (callback contexts, precomputed
+kernels, no targets), its scores by name and what is written into the trial. Leaves the folds' order
+to ``_strategies``, the pruner to ``_reporting`` and the table to ``_cv_results``.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import optuna
+from sklearn.utils.metaestimators import _safe_split  # cuts kernels on both sides, and y=None
+
+from skcb import _runs
+from skcb._folds import Folds
+from skcb.optuna import _failures, _space
+from skcb.optuna._reporting import Reporter
+from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
+
+
+class CannotPrune(Exception):
+    """A pruner for what cannot be pruned: no trial of the search could go well."""
+
+
+class Candidates(Folds):
+    """The folds of a search, and its scores by name.
+
+    Parameters
+    ----------
+    estimator, X, y, cv, fit_params
+        As for Folds.
+    scorers : callable
+        Returns one score, or a dict of them.
+    decisive : str or None
+        The score that counts; None for the first.
+    score_params : mapping of str to object
+        Go to the scorers, cut like the rows.
+    context : sklearn.callback.CallbackContext
+        Of the search; every fit is a task below it.
+    owner : estimator
+        The search, as scikit-learn's callbacks see it.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        cv: Any,
+        scorers: Callable[..., Any],
+        decisive: str | None,
+        fit_params: Mapping[str, Any],
+        score_params: Mapping[str, Any],
+        context: Any,
+        owner: Any,
+    ) -> None:
+        _refuse_more_folds_than_rows(cv, y)
+        super().__init__(estimator, X, y, cv=cv, scoring=scorers, fit_params=fit_params)
+        self.routed.scorer.score = dict(score_params)
+        self.decisive = decisive
+        self.context = context
+        self.place = _runs.identify(context)
+        self._scorers = scorers
+        self._owner = owner
+        self._number = 0
+        self.scores: dict[str, list[float]] = {}
+        self.score_seconds: list[float] = []
+
+    def of_trial(self, number: int) -> Self:
+        """Return the same folds with a record of their own."""
+        new = copy.copy(self)
+        new._number, new.scores, new.score_seconds = number, {}, []
+        return new
+
+    def fit(self, estimator: Any, fold: int) -> Any:
+        """Fit on the training rows of a fold, as a task of the search."""
+        rows = self.splits[fold][0]
+        X, y = _safe_split(estimator, self.X, self.y, rows)
+        task = self.context.subcontext(
+            task_name="candidate-split-evaluation", task_id=self._number * len(self) + fold
+        )
+        with task.propagate_callback_context(estimator):
+            task.call_on_fit_task_begin(estimator=self._owner, X=X, y=y)
+            try:
+                return _fitted(estimator, X, y, self._cut(self.routed.estimator.fit, rows))
+            finally:
+                task.call_on_fit_task_end(estimator=self._owner, X=X, y=y)
+
+    def refit(self, estimator: Any, context: Any) -> Any:
+        """Fit on all rows, as a task of the search."""
+        task = context.subcontext(task_name="refit-with-best-params")
+        with task.propagate_callback_context(estimator):
+            task.call_on_fit_task_begin(estimator=self._owner, X=self.X, y=self.y)
+            try:
+                return _fitted(estimator, self.X, self.y, self.routed.estimator.fit)
+            finally:
+                task.call_on_fit_task_end(estimator=self._owner, X=self.X, y=self.y)
+
+    def score(self, estimator: Any, fold: int) -> float:
+        """Score by every scorer on the test rows of a fold, and return the score that counts."""
+        train, rows = self.splits[fold]
+        X, y = _safe_split(estimator, self.X, self.y, rows, train)
+        start = time.perf_counter()
+        params = self._cut(self.routed.scorer.score, rows)
+        targets = () if y is None else (y,)
+        scores = _by_name(self._scorers(estimator, X, *targets, **params))
+        self.score_seconds.append(time.perf_counter() - start)
+        for name, score in scores.items():
+            self.scores.setdefault(name, []).append(score)
+        return scores[self._chosen(scores)]
+
+    def scorer_for(self, estimator: Any) -> Callable[..., Any]:
+        """Return the scorer that counts, for a step of the estimator."""
+
+        def scorer(*args: Any, **params: Any) -> float:
+            scores = _by_name(self._scorers(*args, **params))
+            return scores[self._chosen(scores)]
+
+        return scorer
+
+    def _chosen(self, scores: Mapping[str, float]) -> str:
+        return next((name for name in scores if name == self.decisive), next(iter(scores)))
+
+
+def _refuse_more_folds_than_rows(splitter: Any, y: Any) -> None:
+    n_splits, shape = getattr(splitter, "n_splits", 0), np.asarray(y).shape
+    if shape and shape[0] < n_splits:
+        raise ValueError(f"`cv` has n_splits={n_splits}, and there are only n_samples={shape[0]}.")
+
+
+def _by_name(scores: Any) -> dict[str, float]:
+    """Return scores by name, of one scorer or of several."""
+    if not isinstance(scores, Mapping):
+        scores = {"score": scores}
+    return {str(name): float(score) for name, score in scores.items()}
+
+
+def _fitted(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
+    return estimator.fit(X, **params) if y is None else estimator.fit(X, y, **params)
+
+
+class Objective:
+    """The mean score over the folds of a trial.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    space : dict or function
+    reports : {"epochs", "folds", None}
+        After what the pruner is asked.
+    error_score : str or float
+
+    Attributes
+    ----------
+    first_error : Exception or None
+        What the first trial that failed has raised.
+    """
+
+    def __init__(
+        self, candidates: Candidates, space: Any, reports: str | None, error_score: Any
+    ) -> None:
+        self._candidates = candidates
+        self._space = space
+        self._reports = reports
+        self._error_score = error_score
+        self.first_error: Exception | None = None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Return the mean score, and write into the trial what its row in the table needs."""
+        folds, record = self._candidates.of_trial(trial.number), Record()
+        try:
+            with folds.settings():
+                self._train(folds, record, trial)
+        except (optuna.TrialPruned, CannotPrune):
+            raise
+        except Exception as error:
+            self.first_error = self.first_error or error
+            trial.set_user_attr("error", _failures.reason(error))
+            return _failures.outcome(error, self._error_score)
+        finally:
+            for name, values in record.known().items():
+                trial.set_user_attr(name, values)
+            trial.set_user_attr("scores", folds.scores)
+            trial.set_user_attr("score_seconds", folds.score_seconds)
+        return float(np.mean(record.fold_scores))
+
+    def _train(self, folds: Candidates, record: Record, trial: optuna.Trial) -> None:
+        params = _space.suggest(self._space, trial)
+        place = f"{folds.place}/trial-{trial.number}"
+        reporter = Reporter(trial, 1.0)
+        if self._reports != "epochs":
+            report = reporter.after_fold if self._reports else None
+            sequential(folds, params, record, place=place, report=report)
+            return
+        try:
+            lockstep(folds, params, record, place=place, report=reporter.after_epochs)
+        except NotInStep as error:
+            raise CannotPrune(error.__cause__ or error) from error
+        except ValueError as error:
+            if str(error) != NOT_WATCHED:
+                raise
+            raise CannotPrune(
+                "there are no watched rows to judge by: give the estimator "
+                "`validation_split=0.2`, or `X_val` and `y_val` to `fit`"
+            ) from error

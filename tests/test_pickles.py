@@ -1,0 +1,276 @@
+"""Pickles: small, whole, and good in another process; copies that share nothing."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from skcb import KerasClassifier, KerasRegressor, _versions
+from skcb.callbacks import EarlyStopping, EpochScoring, LambdaCallback, SwapEMAWeights
+from skcb.schedules import CosineDecay
+from tests.fakes import fresh_process
+from tests.models import X, Y, fitted, perceptron
+
+y = Y["binary"]
+
+
+def wide(meta, hidden=200):
+    """Build a model whose weights outweigh everything else."""
+    model = keras.Sequential([layers.Input((meta["n_features_in_"],))])
+    model.add(layers.Dense(hidden, activation="relu"))
+    model.add(layers.BatchNormalization())
+    model.add(layers.Dense(hidden, activation="relu"))
+    model.add(layers.Dense(1, activation="sigmoid"))
+    return model
+
+
+class Holder(keras.callbacks.Callback):
+    """A callback of the user's own that keeps the model."""
+
+    def on_train_end(self, logs=None):
+        self.kept = self.model
+
+
+CALLBACKS = {
+    "none": {},
+    "early stopping": {
+        "callbacks": EarlyStopping(patience=1, restore_best_weights=True),
+        "validation_split": 0.2,
+    },
+    "averages": {"callbacks": SwapEMAWeights(), "optimizer__use_ema": True},
+    "scores": {"callbacks": EpochScoring("roc_auc"), "validation_split": 0.2},
+    "one that holds the model": {"callbacks": Holder},
+}
+
+
+@pytest.mark.parametrize("params", CALLBACKS.values(), ids=CALLBACKS)
+def test_a_pickle_holds_the_model_once_and_no_data(params, tmp_path):
+    """Its size is that of Keras' own file, a fifth more at most and 50 kB."""
+    rows = np.random.default_rng(0).normal(size=(4000, 40))  # 1.3 MB, a third more than the model
+    labels = (rows[:, 0] > 0).astype(int)
+    estimator = KerasClassifier(
+        wide, epochs=2, batch_size=500, optimizer="adam", random_state=0, **params
+    ).fit(rows, labels)
+    estimator.model_.save(tmp_path / "model.keras")
+    most = 1.2 * os.path.getsize(tmp_path / "model.keras") + 50_000
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    sizes = [len(pickle.dumps(estimator)), len(cloudpickle.dumps(estimator))]
+    assert max(*sizes, os.path.getsize(tmp_path / "model.joblib")) < most
+    again = joblib.load(tmp_path / "model.joblib")
+    assert np.array_equal(again.predict_proba(rows), estimator.predict_proba(rows))
+    assert again.history_ == estimator.history_
+
+
+def test_a_running_training_is_pickled_once_too(tmp_path):
+    """What `partial_fit` goes on from is the model that it shows, where nothing sets them apart."""
+    rows = np.random.default_rng(0).normal(size=(200, 40))
+    estimator = KerasClassifier(wide, optimizer="adam", random_state=0)
+    estimator.partial_fit(rows, rows[:, 0] > 0)
+    estimator.model_.save(tmp_path / "model.keras")
+    pickled = pickle.dumps(estimator)
+    assert len(pickled) < 1.2 * os.path.getsize(tmp_path / "model.keras") + 50_000
+    again = pickle.loads(pickled)
+    for each in (estimator, again):
+        each.partial_fit(rows, rows[:, 0] > 0)
+    assert np.array_equal(again.predict_proba(rows), estimator.predict_proba(rows))
+
+
+DESCRIBED = KerasClassifier(
+    perceptron,
+    hidden=8,
+    optimizer="adam",
+    optimizer__learning_rate=0.01,
+    callbacks={"stop": EarlyStopping("loss", patience=2)},
+    lr_schedule=CosineDecay(),
+    epochs=3,
+    random_state=0,
+)
+
+READ = """
+import pickle, sys
+import numpy as np
+from tests.models import X, Y
+estimator = pickle.load(open(sys.argv[1], "rb"))
+if len(sys.argv) > 3:
+    estimator.fit(X, Y["binary"])
+np.save(sys.argv[2], estimator.predict_proba(X))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False], ids=["before fit", "after fit"])
+def test_another_process_reads_a_pickle(before, tmp_path):
+    """It fits to the same numbers, or predicts them."""
+    estimator = copy.deepcopy(DESCRIBED)
+    expected = copy.deepcopy(estimator).fit(X, y)
+    pickled = pickle.dumps(estimator if before else expected)
+    (tmp_path / "model.pkl").write_bytes(pickled)
+    more = ["fit"] if before else []
+    fresh_process(READ, tmp_path / "model.pkl", tmp_path / "found.npy", *more)
+    assert np.array_equal(np.load(tmp_path / "found.npy"), expected.predict_proba(X))
+
+
+def test_reading_what_is_not_fitted_loads_no_keras(tmp_path):
+    """Where the process that wrote it had none."""
+    script = """
+import pickle, sys
+from skcb import KerasClassifier
+from skcb.callbacks import EarlyStopping
+pickle.loads(pickle.dumps(KerasClassifier(len, callbacks=EarlyStopping())))
+assert "keras" not in sys.modules
+"""
+    assert fresh_process(script) == ("", [])
+
+
+# Keras warns of whoever else might load a lambda.
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_lambdas_and_closures_go_by_cloudpickle():
+    """As loky takes them: the build function, its loss, a schedule, a callback's hooks."""
+    width, scale = 5, 0.5
+
+    def build(meta):
+        model = perceptron(meta, hidden=width)
+        model.compile("adam", loss=lambda a, b: scale * keras.ops.mean(keras.ops.square(a - b)))
+        return model
+
+    estimator = KerasClassifier(
+        build,
+        lr_schedule=lambda epoch, lr: lr * scale,
+        callbacks={"log": LambdaCallback(on_epoch_end=lambda epoch, logs: None)},
+        random_state=0,
+        epochs=2,
+    )
+    again = pickle.loads(cloudpickle.dumps(estimator)).fit(X, y)
+    estimator.fit(X, y)
+    assert again.history_ == estimator.history_
+    after = pickle.loads(cloudpickle.dumps(estimator))
+    assert np.array_equal(after.predict_proba(X), estimator.predict_proba(X))
+
+
+SCRIPT = """
+import sys
+import keras, numpy as np
+from keras import layers
+from sklearn.model_selection import GridSearchCV
+from skcb import KerasClassifier
+
+FACTOR = 2
+
+class Twice(layers.Layer):
+    def call(self, x):
+        return FACTOR * x
+
+def own_loss(a, b):
+    return keras.ops.mean(keras.ops.square(a - b))
+
+def build(meta, hidden=4):
+    model = keras.Sequential([layers.Input((4,)), Twice(), layers.Dense(hidden, activation="relu")])
+    model.add(layers.Dense(1, activation="sigmoid"))
+    return model
+
+if __name__ == "__main__":
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    y = (X[:, 0] > 0).astype(int)
+    found = []
+    for n_jobs in (2, 2, 1):  # a second search finds the workers of the first
+        estimator = KerasClassifier(build, loss=own_loss, epochs=2, random_state=0)
+        search = GridSearchCV(estimator, {"hidden": [3, 4]}, cv=2, n_jobs=n_jobs).fit(X, y)
+        found.append(search.cv_results_["mean_test_score"].tolist())
+        search.predict(X)
+    fitted = [search.best_estimator_] * 2
+    from joblib import Parallel, delayed
+    predicted = Parallel(n_jobs=2)(delayed(type(e).predict)(e, X) for e in fitted)
+    assert np.array_equal(predicted[0], search.predict(X))
+    assert found[0] == found[1] == found[2], found
+    print("done")
+"""
+
+
+@pytest.mark.slow
+def test_what_stands_in_main_goes_to_workers_twice(tmp_path):
+    """A build function, a layer and a loss of the script's own, and models that come back."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    # One thread everywhere: two workers on two cores have one each.
+    one = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, **one, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_a_deep_copy_is_independent():
+    """Training one leaves the other as it was, whichever is trained."""
+    one = fitted(epochs=2)
+    two = copy.deepcopy(one)
+    before = one.predict_proba(X)
+    assert np.array_equal(two.predict_proba(X), before)
+    assert two.model_ is not one.model_
+    two.partial_fit(X, y)
+    assert np.array_equal(one.predict_proba(X), before)
+    assert not np.array_equal(two.predict_proba(X), before)
+    two.history_["loss"].append(0.0)
+    two.set_params(callbacks=EarlyStopping())
+    assert len(one.history_["loss"]) == 2 and one.callbacks is None
+
+
+def test_what_a_callback_measured_is_kept():
+    """Its counters and names, without the weights that the model has."""
+    params = CALLBACKS["early stopping"] | {"epochs": 3}
+    estimator = fitted(**params)
+    stop = pickle.loads(pickle.dumps(estimator)).callbacks_["early_stopping"]
+    assert stop.best == estimator.callbacks_["early_stopping"].best
+    assert stop.best_weights is None and stop.model is None
+    assert estimator.callbacks_["early_stopping"].best_weights is not None
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+def test_each_kind_of_target_comes_back(kind):
+    """With its labels."""
+    estimator = fitted(kind=kind)
+    again = pickle.loads(pickle.dumps(estimator))
+    assert type(again) is type(estimator)
+    assert np.array_equal(again.predict(X), estimator.predict(X))
+
+
+def test_a_template_and_a_fitted_model_are_both_there():
+    """The template is a parameter: a copy can be fitted anew from it."""
+    template = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+    estimator = KerasRegressor(template, epochs=2, random_state=0).fit(X, Y["regression"])
+    again = pickle.loads(pickle.dumps(estimator))
+    assert np.array_equal(again.build_fn.get_weights()[0], template.get_weights()[0])
+    assert again.fit(X, Y["regression"]).history_ == estimator.history_
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_a_pickle_of_a_newer_version_is_refused(fit, monkeypatch):
+    """The error says which version reads it; one of this version or an older one is read."""
+    estimator = fitted() if fit else DESCRIBED
+    for written, newer in (("9.8.7", True), ("0.0.9", False), ("0.1.0.dev9", False)):
+        with monkeypatch.context() as there:
+            there.setattr(_versions, "here", lambda written=written: written)
+            pickled = pickle.dumps(estimator)
+        if newer:
+            with pytest.raises(ValueError, match=r"by skcb 9\.8\.7, and this is .* install"):
+                pickle.loads(pickled)
+        else:
+            assert type(pickle.loads(pickled)) is KerasClassifier
+
+
+def test_a_copy_holds_nothing_of_the_pickles_own():
+    """The version and the rest of what a pickle needs are no attributes."""
+    again = pickle.loads(pickle.dumps(fitted()))
+    assert not {"_arrival", "_skcb_version"} & set(vars(again))

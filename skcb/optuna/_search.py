@@ -137,6 +137,7 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
     """
 
     _cloned = False
+    _unpickled = False
 
     def __init__(
         self,
@@ -187,6 +188,10 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         if hasattr(self, "_skl_callbacks"):
             new._skl_callbacks = self._skl_callbacks
         return new
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._unpickled = True
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say what reaches estimator, scorer and splitter.
@@ -324,6 +329,14 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
 
     def _study(self, candidates: Candidates) -> optuna.Study:
         """Return the study of this fit: a new one, or the one that it goes on with."""
+        if self._unpickled and isinstance(self.storage, optuna.storages.InMemoryStorage):
+            warnings.warn(
+                "`storage` is in memory, and this is a copy that came by a pickle, as to another "
+                "process: nobody else will see its trials. Give a JournalStorage on a file, or "
+                "None.",
+                TrainingWarning,
+                stacklevel=4,
+            )
         name, about = self.study_name, {}
         if self.storage is not None:
             about = {

@@ -38,6 +38,7 @@ import skcb
 from skcb.callbacks import CSVLogger
 from skcb.exceptions import TrainingWarning
 from skcb.optuna import CrossValObjective, OptunaSearchCV
+from tests.fakes import stable
 from tests.models import X, Y
 from tests.optuna.trials import RATE, Recording, classifier, study_of
 from tests.optuna.trials import SPACE as RATES
@@ -82,7 +83,7 @@ NAMES, PAIRS = CHECKS.args
 @pytest.mark.slow
 # scikit-learn's `check_cv` casts the NaN of a wrong y, before it finds it.
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
-@pytest.mark.parametrize(NAMES, list(PAIRS), **CHECKS.kwargs)
+@pytest.mark.parametrize(NAMES, list(PAIRS), ids=stable(CHECKS.kwargs["ids"]))
 def test_scikit_learns_checks_pass(estimator, check):
     """Of a classifier's and of a regressor's search."""
     check(estimator)
@@ -227,6 +228,10 @@ def test_no_targets_and_precomputed_kernels():
         for search, rows in ((kernel, X @ X.T), (plain, X))
     ]
     np.testing.assert_array_equal(*scores)
+    outer = [
+        cross_val_score(search, rows, y, cv=2) for search, rows in ((kernel, X @ X.T), (plain, X))
+    ]
+    np.testing.assert_array_equal(*outer)
 
 
 def test_a_space_may_be_a_function():
@@ -402,6 +407,18 @@ def test_a_study_of_the_other_direction_is_refused(tmp_path):
     optuna.create_study(storage=journal(tmp_path), study_name="s", direction="minimize")
     with pytest.raises(ValueError, match=r"directions \['minimize'\]"):
         logistic(storage=journal(tmp_path), study_name="s").fit(X, y)
+
+
+def test_a_storage_in_memory_that_was_pickled_warns():
+    """As in a worker process, its trials are seen by nobody else; in one process they are."""
+    storage = InMemoryStorage()
+    search = logistic(storage=storage, n_trials=1)
+    cross_val_score(search, X, y, cv=2)
+    assert len(storage.get_all_studies()) == 2
+    with pytest.warns(TrainingWarning, match="`storage` is in memory") as caught:
+        pickle.loads(pickle.dumps(search)).fit(X, y)
+    assert caught[0].filename == __file__
+    assert len(storage.get_all_studies()) == 2
 
 
 def test_sqlite(tmp_path):

@@ -16,7 +16,15 @@ from skcb.engine.state import Rows
 from skcb.schedules import CosineDecay
 from tests.models import perceptron
 
-S = sparse.random_array((48, 30), density=0.2, rng=np.random.default_rng(0), format="csr")
+
+def scattered(n, m, filled):
+    """Return a sparse array with numbers in some places."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(0, n, filled), rng.integers(0, m, filled)
+    return sparse.coo_array((rng.random(filled), (rows, columns)), shape=(n, m)).tocsr()
+
+
+S = scattered(48, 30, 300)
 DENSE = S.toarray()
 y = np.where(DENSE.sum(axis=1) > np.median(DENSE.sum(axis=1)), "yes", "no")
 PARAMS = {"random_state": 0, "batch_size": 10, "epochs": 3, "metrics": ["accuracy"]}
@@ -103,7 +111,7 @@ class Widest:
 @pytest.mark.parametrize("verbose", [0, 2])
 def test_no_more_than_a_batch_is_dense_at_once(engine, verbose, monkeypatch):
     """In training, in evaluation, and where Keras shows how it predicts."""
-    wide = sparse.random_array((200, 20_000), density=1e-3, rng=np.random.default_rng(0)).tocsr()
+    wide = scattered(200, 20_000, 4_000)
     labels = np.arange(200) % 2
     widest = Widest(monkeypatch)
     estimator = KerasClassifier(

@@ -147,10 +147,7 @@ def warm_up() -> None:
     """Fit a net that is in no benchmark, so that nobody's time holds what Keras loads lazily."""
     import keras
     import numpy as np
-    import tensorflow as tf
 
-    if os.environ.get(ONE_THREAD) == "1":
-        tf.config.threading.set_intra_op_parallelism_threads(1)
     model = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     X, y = np.zeros((40, 5), "float32"), np.zeros(40, "int64")
@@ -231,6 +228,10 @@ def arguments(
 
 
 def _play(contender: Callable[[int], Callable[[], dict[str, Any]]], turn: int) -> None:
+    if os.environ.get(ONE_THREAD) == "1":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
     run = contender(turn)
     start = time.perf_counter()
     result = run()

@@ -15,7 +15,7 @@ operation (``tf.config.threading.set_intra_op_parallelism_threads(1)``), which s
 """
 
 from _digits import compiled, data, folds, net
-from _turns import accuracies, arguments, best_of_both, faster, race, report, warm_up
+from _turns import accuracies, arguments, best_of_both, faster, race, report, share, warm_up
 
 RATES, PATIENCE, FOLDS, EPOCHS, BATCH = (3e-4, 1e-3, 3e-3), (2, 4, 8), 3, 20, 32
 TOLERANCE = 0.03
@@ -150,6 +150,51 @@ def raw(turn):
     return run
 
 
+def by_hand(turn):
+    """Search with a ``tf.function`` that is written for this net alone, and traced once.
+
+    No fit builds anything. So this is about the least that any engine needs which takes
+    TensorFlow's steps, and no contender but a yardstick.
+    """
+    import numpy as np
+    import tensorflow as tf
+    from _by_hand import SHAPES, Net
+
+    X, y = data()
+    net, seeds = Net([np.zeros(shape, "float32") for shape in SHAPES]), iter(range(10**6))
+    warm_up()
+
+    def fit(rate, patience, rows):
+        seed = next(seeds)
+        net.begin(seed, rate)
+        rng, best, waited = np.random.default_rng(seed), np.inf, 0
+        rows = rng.permutation(rows)
+        n = round(0.8 * len(rows))
+        X_train, X_watched = tf.constant(X[rows[:n]]), tf.constant(X[rows[n:]])
+        y_train, y_watched = (tf.constant(y[part], tf.int64) for part in (rows[:n], rows[n:]))
+        for _ in range(EPOCHS):
+            net.epoch(X_train, y_train, rng.permutation(n), BATCH)
+            loss, _ = net.evaluate(X_watched, y_watched, BATCH)
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if waited >= patience:
+                break
+
+    def run():
+        candidates = [(rate, patience) for rate in RATES for patience in PATIENCE]
+        scores = {}
+        for fold, (train, test) in enumerate(folds(FOLDS).split(X, y)):
+            scores[fold] = []
+            for rate, patience in candidates:
+                fit(rate, patience, train)
+                scores[fold].append(float(np.mean(net.predict(X[test]) == y[test])))
+        means = np.mean(list(scores.values()), axis=0)
+        fit(*candidates[int(np.argmax(means))], np.arange(len(X)))
+        return {"fits": FOLDS * len(candidates) + 1, "scores": scores}
+
+    return run
+
+
 def mlp_classifier(turn):
     """Search with scikit-learn's own net."""
     import warnings
@@ -222,6 +267,7 @@ def keras_tuner(turn):
 CONTENDERS = {
     "skcb": skcb,
     "skcb, 2 threads": threads,
+    "tf.function by hand": by_hand,
     "MLPClassifier": mlp_classifier,
     "raw Keras loop": raw,
     "scikeras": scikeras,
@@ -244,6 +290,8 @@ def compare(name, found, ours, work="digits grid"):
     if name == "skcb, 2 threads":
         twice = f"{work} in 2 threads"
         return faster(twice, "skcb in one", "s a fit", seconds, our_seconds, 1.6, **more)
+    if name == "tf.function by hand":
+        return share(work, name, "s a fit", our_seconds, seconds, **more)
     return faster(work, name, "s a fit", our_seconds, seconds, GOALS.get(name), **more)
 
 

@@ -13,7 +13,8 @@ from sklearn.model_selection import GridSearchCV
 import skcb
 from skcb import KerasClassifier
 from skcb.callbacks import EarlyStopping
-from skcb.engine import pool, program
+from skcb.engine import pool
+from skcb.engine.program import tracing
 from skcb.schedules import CosineDecay
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
@@ -130,9 +131,9 @@ def test_functions_that_are_gone_take_their_kernels_along():
     classifier(hidden=4, epochs=1).fit(X, Y)
     skcb.clear_programs()
     gc.collect()
-    assert program._gone
+    assert tracing._gone
     classifier(hidden=5, epochs=1).fit(X, Y)
-    assert not program._gone
+    assert not tracing._gone
     np.testing.assert_array_equal(alive.predict_proba(X), expected)
 
 

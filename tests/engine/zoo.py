@@ -152,6 +152,8 @@ OPTIMIZERS = {
     "adamw, ema": lambda: OPT.AdamW(0.01, use_ema=True, ema_momentum=0.9, weight_decay=0.01),
     "rmsprop": lambda: OPT.RMSprop(0.01, rho=0.8, clipnorm=0.3),
     "accumulation": lambda: OPT.Adam(0.01, gradient_accumulation_steps=2, clipvalue=0.1),
+    "adamw": lambda: OPT.AdamW(0.01, weight_decay=0.02),
+    "adam, clipnorm": lambda: OPT.Adam(0.01, clipnorm=0.1),
     "schedule object": lambda: OPT.Adam(OPT.schedules.CosineDecay(0.05, 6)),
     "lion": lambda: OPT.Lion(0.01),
     "ftrl": lambda: OPT.Ftrl(0.05),
@@ -161,6 +163,15 @@ for _name, _make in OPTIMIZERS.items():
     CASES[f"optimizer: {_name}"] = Case(lambda m=_make: mlp(m()))
 
 CASES["plain"] = Case(mlp)
+# A large variable among small ones, which alone are updated together; 13 and 7 leave remainders.
+CASES["large and small"] = Case(
+    lambda: compiled(
+        [L.Dense(1400, "relu"), L.Dense(13), L.Dense(7, kernel_constraint="unit_norm")], (6,)
+    )
+)
+CASES["many small"] = Case(
+    lambda: compiled([part for _ in range(5) for part in (L.Dense(7, "tanh"), L.PReLU())], (6,))
+)
 CASES["sample weights"] = Case(lambda: mlp(weighted_metrics=["accuracy"]), weight=weights)
 CASES["validation_freq"] = Case(mlp, validation_freq=2, epochs=4)
 CASES["one batch"] = Case(mlp, batch_size=100)

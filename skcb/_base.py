@@ -1,14 +1,13 @@
-"""The road through ``fit`` and ``partial_fit``, a step at a time, and the way back from outputs.
+"""The road through ``fit`` and ``partial_fit``, a step at a time.
 
 Owns the order of the steps and the fitted attributes. Leaves what a fit is made of to
-``_preparation``, and every step to the module that owns it.
+``_preparation``, every step to the module that owns it, and predictions to ``_predicting``.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +18,6 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     get_routing_for_object,
 )
-from sklearn.utils.validation import check_is_fitted
 
 from skcb import (
     _build,
@@ -40,21 +38,23 @@ from skcb import (
     _versions,
     schedules,
 )
+from skcb._clock import Clock, OutOfTime
 from skcb._data import Data
 from skcb._feeding import FeedingMixin, Steps, refuse_pieces, steps_of
-from skcb._names import PREDICT_NAMES, is_keras, suggestion
-from skcb._routing import Routed, refuse_unsupported
-from skcb._running import Running, carry_over, show, thaw
+from skcb._names import is_keras
+from skcb._predicting import PredictingMixin, predictor_of
+from skcb._routing import Routed
+from skcb._running import Running, carry_over, give_more_time, show, thaw
 from skcb.engine import loop
-from skcb.engine.feed import Feed, inputs_of, is_dataset
-from skcb.engine.state import TrainingState, first_array
+from skcb.engine.feed import Feed, is_dataset
+from skcb.engine.state import TrainingState
 from skcb.exceptions import TrainingWarning
 
 Watched = tuple[Any, Any, Any, Any]
 """``X_val``, ``y_val``, ``sample_weight_val`` and ``validation_data`` of a call."""
 
 
-class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
+class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, PredictingMixin, BaseEstimator):
     """What classifier and regressor share; see there for parameters and attributes."""
 
     _running: Running | None = None
@@ -123,7 +123,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         NonFiniteLoss
             The loss became NaN or infinite.
         """
-        refuse_pieces(X)
+        refuse_pieces(X, y)
         steps = steps_of(fit_params) if is_dataset(X) else None
         groups = self._groups(groups, fit_params)
         # A fit that fails leaves no half-fitted estimator behind.
@@ -131,7 +131,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         if not _judged.boolean("warm_start", self.warm_start):
             earlier = None
         self._running = None
-        with _keras.in_force(self._keras_settings):
+        with Clock() as clock, _keras.in_force(self._keras_settings):
             return self._fit(
                 Data(X, y, sample_weight),
                 groups,
@@ -139,6 +139,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
                 self._routed(fit_params),
                 earlier,
                 steps,
+                clock,
             )
 
     def _fit(
@@ -149,6 +150,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         routed: Routed,
         earlier: Any,
         steps: Steps | None,
+        clock: Clock,
     ) -> Self:
         """Go the whole road, as a task of scikit-learn's callbacks."""
         epochs, first = _judged.epochs_of(routed)
@@ -171,7 +173,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
                     routed, data, groups, _validation.given(*watched), seeds.split, context
                 )
             state = self._initial_state(
-                routed, train, shown, seeds, context, earlier, resumable=True
+                routed, train, shown, seeds, context, earlier, clock, resumable=True
             )
             handed_out = ask.hand_out(self, state, train, shown)
             if not handed_out:
@@ -235,7 +237,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
             raise ValueError(
                 "X is a dataset: `partial_fit` takes arrays, `fit` takes datasets too."
             )
-        refuse_pieces(X)
+        refuse_pieces(X, y)
         watched = (X_val, y_val, sample_weight_val, validation_data)
         groups = self._groups(groups, fit_params)
         with _keras.in_force(self._keras_settings):
@@ -244,7 +246,9 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             try:
                 data = Data(X, y, sample_weight)
-                self._partial_fit(data, classes, groups, watched, routed, context)
+                running = self._running or Running(_seeds.draw(self.random_state))
+                with running.clock:
+                    self._partial_fit(running, data, classes, groups, watched, routed, context)
             finally:
                 _lending.take_back(getattr(self, "callbacks_", {}))
                 context.call_on_fit_task_end(estimator=self, X=X, y=y)
@@ -252,6 +256,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
 
     def _partial_fit(
         self,
+        running: Running,
         data: Data,
         classes: Any,
         groups: Any,
@@ -260,10 +265,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         context: Any,
     ) -> None:
         """Advance the running state by an epoch, and show where it is."""
-        running = self._running
-        begins = running is None
-        if running is None:
-            running = Running(_seeds.draw(self.random_state))
+        begins = self._running is None
         data = self._checked(*data, reset=begins and not hasattr(self, "model_"))
         if begins and not hasattr(self, "model_"):
             self._learn_target(data.y, classes=classes)
@@ -273,7 +275,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         if begins:
             earlier = getattr(self, "model_", None)
             running.state = self._initial_state(
-                routed, train, rows, running.seeds, context, earlier, resumable=False
+                routed, train, rows, running.seeds, context, earlier, running.clock, resumable=False
             )
         else:
             running.state = self._continued_state(running, routed, train, rows)
@@ -281,6 +283,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         if running.state.stopped:
             self._tell_stopped(running)
             return
+        running.told = False
         loop.advance(running.state)
         if running.shown is None:
             running.shown = _build.build(self._request(routed, train, running.seeds.weights)).model
@@ -291,8 +294,8 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         """Say once that training is over."""
         if not running.told:
             warnings.warn(
-                f"training was stopped in epoch {self.n_iter_}, so `partial_fit` does nothing; "
-                "`fit` starts anew.",
+                f"training was stopped in epoch {self.n_iter_} by `{self.stopped_by_}`, so "
+                "`partial_fit` does nothing; `fit` starts anew.",
                 TrainingWarning,
                 stacklevel=4,
             )
@@ -308,6 +311,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         seeds: _seeds.Seeds,
         context: Any,
         earlier: Any,
+        clock: Clock,
         *,
         resumable: bool,
     ) -> TrainingState:
@@ -333,7 +337,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
             model=built.model,
         )
         state = self._state(routed, built.model, live, train, watched, seeds.order)
-        state.backup = backup
+        state.backup, state.clock = backup, clock
         return state
 
     def _continued_state(
@@ -344,17 +348,19 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         if running.state is None:  # it comes from a pickle
             frozen: Any = running.frozen
             model = _build.build(self._request(routed, train, running.seeds.weights)).model
-            every = dict(frozen["callbacks"])
-            live = dict(zip(self.callbacks_, every.values(), strict=False))
-            self.callbacks_ = live
+            self.callbacks_ = live = dict(frozen["callbacks"])
             state = self._state(routed, model, live, train, watched, running.seeds.order)
+            state.clock = running.clock
             thaw(frozen, state)
+            give_more_time(state)
             return state
         state = running.state
         state.steps.drop_rows()
         state.train, state.watched = self._both_rows(routed, train, watched)
         judged = _judged.judge(routed, len(state.train))
         state.batch_size, state.epochs = judged.batch_size, judged.epochs
+        state.max_time = judged.max_time
+        give_more_time(state)
         _lending.lend(self, state, self.callbacks_, train, watched)
         return state
 
@@ -368,9 +374,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         order_seed: int,
     ) -> TrainingState:
         """Put the parts of a fit together."""
-        import keras
-
-        from skcb.engine import roads  # here, because TensorFlow loads with it
+        from skcb.engine import hooks, roads  # here, because TensorFlow loads with them
 
         train_rows, watched_rows = self._both_rows(routed, train, watched)
         judged = _judged.judge(routed, len(train_rows))
@@ -389,23 +393,24 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         min_lr, reduction = _monitors.lowest_rate(live)
         schedule = routed.named["lr_schedule"]
         ours = schedule is not None and not is_keras(schedule, "LearningRateSchedule")
-        hooks = keras.callbacks.CallbackList(
-            _lending.in_order(live),
-            add_history=True,
+        callbacks = hooks.Hooks(
+            live,
+            model,
+            order=_lending.in_order(live),
             add_progbar=judged.verbose != 0,
             verbose=judged.verbose,
             epochs=judged.epochs,
             steps=-(-len(train_rows) // judged.batch_size) or None,
-            model=model,
         )
         state = TrainingState(
             model=model,
             steps=road.steps,
             by_batch=road.by_batch,
-            callbacks=hooks,
+            callbacks=callbacks,
             train=train_rows,
             watched=watched_rows,
             epochs=judged.epochs,
+            max_time=judged.max_time,
             initial_epoch=judged.initial_epoch,
             batch_size=judged.batch_size,
             validation_batch_size=judged.validation_batch_size,
@@ -434,15 +439,16 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
     def _train(self, state: TrainingState, context: Any) -> None:
         """Drain the epochs, each a subtask of scikit-learn's, and keep what they leave behind.
 
-        An interrupt from the keyboard comes through, but what was trained until then is kept.
+        An interrupt from the keyboard comes through, as does the end of the time that somebody
+        around this fit has, but what was trained until then is kept.
         """
         try:
             self._drain(state, context)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OutOfTime) as end:
             if state.learning_rates:
                 if state.backup is not None:
                     state.backup.interrupted()
-                loop.finish(state)
+                loop.finish(state, "timeout" if isinstance(end, OutOfTime) else type(end).__name__)
                 self._keep(state, state.model)
             raise
         loop.finish(state)
@@ -459,80 +465,35 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
                 estimator=self,
                 reconstruction_attributes=lambda: {
                     "model_": state.model,
-                    "_predictor": _predictor(state.model, state.steps),
+                    "_predictor": predictor_of(state.model, state.steps),
                 },
             )
-            state.stopped = state.stopped or asked_to_stop
+            if asked_to_stop:
+                loop.stop(state, "set_callbacks")
 
     def _keep(self, state: TrainingState, model: Any) -> None:
         """Set what a fit leaves behind."""
         self.history_ = state.history
         self.n_iter_ = state.epoch - state.initial_epoch
+        self.stopped_by_ = state.stopped_by
         self.best_epoch_ = (
             _monitors.best_epoch(self.history_, self.callbacks_, state.watched_epochs)
             if self.n_iter_
             else 0
         )
         self.model_ = model
-        self._predictor = _predictor(model, state.steps if model is state.model else None)
+        self._predictor = predictor_of(model, state.steps if model is state.model else None)
 
     # -- after fit ---------------------------------------------------------------------------
 
-    def _outputs(self, X: Any, predict_params: Mapping[str, Any]) -> Any:
-        """Return what the model puts out for some rows."""
-        check_is_fitted(self)
-        fed = is_dataset(X)
-        options = self._predict_options(predict_params, fed=fed)
-        if fed:
-            with _keras.in_force(self._keras_settings):
-                return self._outputs_fed(X, options)
-        X = self._checked_x(X)
-        batch_size = _judged.batch_size("batch_size", options.pop("batch_size"), X.shape[0])
-        with _keras.in_force(self._keras_settings):
-            x = self._model_input(X)
-            if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
-                return self.model_.predict(**_prediction_data(x, batch_size), **options)
-            return self._current_predictor().predict(x, batch_size)
-
-    def _outputs_fed(self, X: Any, options: dict[str, Any]) -> Any:
-        """Return what the model puts out for the batches of a dataset."""
-        import keras
-
-        del options["batch_size"]
-        steps = options.pop("steps", None)
-        if any(options.values()):
-            return self.model_.predict(X, steps=steps, **options)
-        predictor = self._current_predictor()
-        parts = [predictor.predict(x, first_array(x).shape[0]) for x in inputs_of(X, steps)]
-        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-
-    def _current_predictor(self) -> Any:
-        predictor = self._predictor
-        if predictor.model is not self.model_:  # the user put another model in its place
-            predictor = self._new_predictor(self.model_)
-        return predictor
-
-    def _new_predictor(self, model: Any) -> Any:
-        return _predictor(model)
-
-    def _predict_options(
-        self, predict_params: Mapping[str, Any], *, fed: bool = False
-    ) -> dict[str, Any]:
-        """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
-        for name, value in predict_params.items():
-            if not fed:
-                refuse_unsupported(name, value)
-            if name not in PREDICT_NAMES:
-                raise TypeError(
-                    f"predict() got an unexpected argument {name!r}. "
-                    + suggestion(name, PREDICT_NAMES)
-                )
-        routed = self._route()
-        plain = {name: routed.named[name] for name in ("batch_size", "verbose")}
-        return {**plain, **routed.predict, **predict_params}
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
+
+    def __copy__(self) -> Self:
+        """Return an estimator that shares everything with this one; by a pickle it could not."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: _portable.portable(part) for name, part in super().__getstate__().items()}
@@ -554,7 +515,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
         _versions.refuse_newer(state.pop("_skcb_version", ""))
         super().__setstate__(state)
         if "model_" in state:
-            self._predictor = _predictor(self.model_)
+            self._predictor = predictor_of(self.model_)
             if self._running is not None:
                 self._running.complete(self.model_)
 
@@ -572,16 +533,3 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, BaseEstimator):
 
 def _routes(splitter: Any) -> bool:
     return hasattr(splitter, "get_metadata_routing") and not isinstance(splitter, type)
-
-
-def _prediction_data(x: Any, batch_size: int) -> dict[str, Any]:
-    from skcb.engine import batches  # here, because Keras loads with it
-
-    return batches.prediction_data(x, batch_size)
-
-
-def _predictor(model: Any, trained_by: Any = None) -> Any:
-    """Return what predicts with a trained model."""
-    from skcb.engine import roads  # here, because TensorFlow loads with it
-
-    return roads.for_prediction(model, trained_by)

@@ -20,6 +20,7 @@ class Judged(NamedTuple):
     Attributes
     ----------
     epochs, initial_epoch : int
+    max_time : float or None
     batch_size, validation_batch_size : int
         Resolved: never None or -1.
     validation_freq : int or list of int
@@ -30,6 +31,7 @@ class Judged(NamedTuple):
 
     epochs: int
     initial_epoch: int
+    max_time: float | None
     batch_size: int
     validation_batch_size: int
     validation_freq: Any
@@ -53,6 +55,7 @@ def judge(routed: Routed, n_rows: int) -> Judged:
     return Judged(
         epochs=epochs,
         initial_epoch=first,
+        max_time=seconds("max_time", named["max_time"]),
         batch_size=size,
         validation_batch_size=integer("validation_batch_size", watched_size, 1),
         validation_freq=_frequency(fit.get("validation_freq", 1)),
@@ -75,6 +78,18 @@ def integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{name}` must be an integer of at least {least} but got {value!r}.")
     return int(value)
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """Return a number of seconds; None is no limit, and infinity is none either."""
+    if value is None:
+        return None
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not value > 0:
+        raise ValueError(
+            f"`{name}` must be a positive number (of seconds) or None but got {value!r}."
+        )
+    return float(value)
 
 
 def batch_size(name: str, value: Any, n: int) -> int:

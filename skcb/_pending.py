@@ -20,6 +20,9 @@ from skcb.engine import loop
 from skcb.engine.state import TrainingState
 from skcb.exceptions import TrainingWarning
 
+ENDED_EARLY = "refit"
+"""``stopped_by_`` of a fit whose epochs were not over when :meth:`PendingFit.finish` was called."""
+
 _WAITING: ContextVar[list[PendingFit] | None] = ContextVar("skcb_waiting", default=None)
 
 
@@ -30,7 +33,8 @@ class CannotWait(TypeError):
 class PendingFit:
     """A fit of one estimator, prepared and not yet trained; a context that ends it.
 
-    However the context is left, callbacks that have begun are ended, once.
+    However the context is left, callbacks that have begun are ended, once. Its clock stands still
+    between the calls.
 
     Parameters
     ----------
@@ -57,7 +61,7 @@ class PendingFit:
 
     @property
     def stopped(self) -> bool:
-        """Whether a callback has stopped training."""
+        """Whether training was stopped, by a callback or by its time."""
         return self._state.stopped
 
     @property
@@ -77,13 +81,13 @@ class PendingFit:
 
     def begin(self) -> None:
         """Begin training; a backup may put it where an earlier run was."""
-        with _keras.in_force(self.estimator._keras_settings):
+        with self._state.clock, _keras.in_force(self.estimator._keras_settings):
             loop.begin(self._state)
 
     def advance(self) -> None:
         """Train one more epoch, if there is one."""
         if not self.over:
-            with _keras.in_force(self.estimator._keras_settings):
+            with self._state.clock, _keras.in_force(self.estimator._keras_settings):
                 loop.advance(self._state)
 
     def score(self, scorer: Callable[..., Any], *, weighted: bool = False) -> float:
@@ -116,7 +120,7 @@ class PendingFit:
         try:
             if self._state.begun:
                 with _keras.in_force(self.estimator._keras_settings):
-                    loop.finish(self._state)
+                    loop.finish(self._state, ENDED_EARLY)
         finally:
             _lending.take_back(self.estimator.callbacks_)
 

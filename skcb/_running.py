@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from skcb import _callbacks
+from skcb._clock import Clock
 from skcb._seeds import Seeds
 from skcb.engine.state import TrainingState
 
@@ -24,7 +25,7 @@ _KEPT = (
     "plateau_factor",
     "epoch",
     "begun",
-    "stopped",
+    "stopped_by",
     "learning_rates",
     "watched_epochs",
     "logs",
@@ -48,6 +49,8 @@ class Running:
     frozen : dict or None
     told : bool
         Whether the user was told that training has stopped.
+    clock : Clock
+        Runs within the calls and adds them up; a frozen state holds what it has counted.
     """
 
     seeds: Seeds
@@ -55,6 +58,7 @@ class Running:
     shown: Any = None
     frozen: dict[str, Any] | None = None
     told: bool = False
+    clock: Clock = field(default_factory=Clock)
 
     def __getstate__(self) -> dict[str, Any]:
         frozen = self.frozen if self.state is None else freeze(self.state)
@@ -82,13 +86,13 @@ class Running:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.state = self.shown = None
+        self.clock = Clock()
         self.__dict__.update(kept)
 
 
 def freeze(state: TrainingState) -> dict[str, Any]:
     """Return what a state needs to go on elsewhere: no model, no rows, no compiled function."""
-    every = {str(i): c for i, c in enumerate(state.callbacks.callbacks)}
-    return {**position(state), "callbacks": _callbacks.detached(every)}
+    return {**position(state), "callbacks": _callbacks.detached(state.callbacks.named)}
 
 
 def position(state: TrainingState) -> dict[str, Any]:
@@ -97,6 +101,7 @@ def position(state: TrainingState) -> dict[str, Any]:
     return {
         "variables": values(state.model),
         "history": (history.epoch, history.history),
+        "seconds": state.clock.seconds,
         "kept": {name: getattr(state, name) for name in _KEPT},
     }
 
@@ -107,7 +112,15 @@ def thaw(frozen: Mapping[str, Any], state: TrainingState) -> None:
     state.model.history.epoch, state.model.history.history = frozen["history"]
     for name, value in frozen["kept"].items():
         setattr(state, name, value)
+    state.clock.add(frozen["seconds"])
     state.model.stop_training = state.stopped
+
+
+def give_more_time(state: TrainingState) -> None:
+    """Let a training go on that ``max_time`` has stopped, where it may take longer by now."""
+    if state.stopped_by == "max_time" and not state.out_of_time:
+        state.stopped_by = None
+        state.model.stop_training = False
 
 
 def show(state: TrainingState, live: Mapping[str, Any], shown: Any) -> None:

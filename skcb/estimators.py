@@ -37,6 +37,10 @@ _PARAMETERS = """
         Callbacks by name; see :mod:`skcb.callbacks`. Every fit builds its own.
     epochs : int, default=1
         Passes over the training rows.
+    max_time : float or None, default=None
+        Seconds of a fit, building included: training ends after the epoch in which they run out,
+        as if a callback had stopped it. One epoch is always trained. Calls of ``partial_fit`` add
+        up.
     batch_size : int or None, default=None
         Rows a step; None is 32, -1 all rows.
     validation_split : float, splitter or None, default=0.0
@@ -77,6 +81,11 @@ _MORE = """
         The live callbacks of this fit.
     n_iter_ : int
         Epochs run.
+    stopped_by_ : str or None
+        The parameter that ended training: ``"epochs"``, ``"max_time"``, ``"callbacks__NAME"``;
+        ``"build_fn"`` where the model stopped itself, ``"set_callbacks"`` where one of
+        scikit-learn's callbacks did. Else ``"refit"``, ``"timeout"`` of a search around this fit,
+        or ``"KeyboardInterrupt"``. None while ``partial_fit`` can go on.
     best_epoch_ : int
         Index into ``history_`` by the monitor of the first EarlyStopping or ModelCheckpoint, else
         by ``val_loss``, else by ``loss``.
@@ -146,6 +155,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         lr_schedule: Any = None,
         callbacks: Any = None,
         epochs: int = 1,
+        max_time: float | None = None,
         batch_size: int | None = None,
         validation_split: Any = 0.0,
         shuffle: bool = True,
@@ -166,6 +176,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         self.lr_schedule = lr_schedule
         self.callbacks = callbacks
         self.epochs = epochs
+        self.max_time = max_time
         self.batch_size = batch_size
         self.validation_split = validation_split
         self.shuffle = shuffle
@@ -293,6 +304,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         lr_schedule: Any = None,
         callbacks: Any = None,
         epochs: int = 1,
+        max_time: float | None = None,
         batch_size: int | None = None,
         validation_split: Any = 0.0,
         shuffle: bool = True,
@@ -311,6 +323,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         self.lr_schedule = lr_schedule
         self.callbacks = callbacks
         self.epochs = epochs
+        self.max_time = max_time
         self.batch_size = batch_size
         self.validation_split = validation_split
         self.shuffle = shuffle

@@ -7,6 +7,7 @@ through ``fit`` to ``_base``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,13 +26,21 @@ from skcb.estimators import documented
 __all__ = ["KerasTransformer"]
 
 
+@dataclass(frozen=True, eq=False)
 class _Itself(Target):
-    """X as the target; it may be sparse."""
+    """X as the target; it may be sparse, and its rows may have several dimensions."""
+
+    row_shape: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, X: Any) -> _Itself:
-        n = X.shape[1]
-        return cls("continuous" if n == 1 else "continuous-multioutput", None, None, n, 2, X.dtype)
+        n = X.shape[-1]
+        type_ = "continuous" if n == 1 else "continuous-multioutput"
+        return cls(type_, None, None, n, X.ndim, X.dtype, X.shape[1:])
+
+    def heads(self, loss: Any = None) -> list[Head]:
+        shape = self.row_shape if len(self.row_shape) > 1 else None
+        return [replace(head, shape=shape) for head in super().heads(loss)]
 
     def encode(self, y: Any, heads: Sequence[Head]) -> Any:
         del heads
@@ -42,8 +51,9 @@ class _Itself(Target):
 class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKerasEstimator):
     """A Keras model as a scikit-learn transformer: an autoencoder, say.
 
-    The model learns to give back its input, so it ends in as many units as X has columns
-    (``meta["n_output_units_"]``). ``transform`` returns what it, or one of its layers, makes of X.
+    The model learns to give back its input, so it ends in as many units as X has columns, or
+    images have channels (``meta["n_output_units_"]``). ``transform`` returns what it, or one of
+    its layers, makes of X.
 
     {parameters}
     layer : str, int or None, default=None
@@ -84,6 +94,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         lr_schedule: Any = None,
         callbacks: Any = None,
         epochs: int = 1,
+        max_time: float | None = None,
         batch_size: int | None = None,
         validation_split: Any = 0.0,
         shuffle: bool = True,
@@ -102,6 +113,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         self.lr_schedule = lr_schedule
         self.callbacks = callbacks
         self.epochs = epochs
+        self.max_time = max_time
         self.batch_size = batch_size
         self.validation_split = validation_split
         self.shuffle = shuffle
@@ -127,7 +139,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, ...)
         y : object
             Ignored; here because a ``Pipeline`` passes it.
         sample_weight : array-like of shape (n_samples,), optional
@@ -169,7 +181,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, ...)
         y : object
             Ignored.
         sample_weight, groups, X_val, sample_weight_val : optional
@@ -198,7 +210,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, ...)
 
         Returns
         -------
@@ -212,11 +224,9 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True) -> Data:
         """Check rows, which are their own targets."""
-        X = validate_data(self, X, reset=reset, accept_sparse="csr", **self._finite())
+        X = validate_data(self, X, reset=reset, **self._checks())
+        X = self._checked_rows(X, reset=reset)
         return Data(X, X, checked_weights(sample_weight, X.shape[0]))
-
-    def _checked_x(self, X: Any) -> Any:
-        return validate_data(self, X, reset=False, accept_sparse="csr", **self._finite())
 
     def _learn_target(self, y: Any, *, classes: Any = None, before: Any = None) -> None:
         self._target = _Itself.of(y)
@@ -232,8 +242,12 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
     def _keep(self, state: TrainingState, model: Any) -> None:
         super()._keep(state, model)
         self._ends_at = None
-        shape = self._current_predictor().model.output_shape[1:]
-        self._n_features_out = int(np.prod(shape))
+        self._current_predictor()  # made here, so that `transform` changes nothing
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of columns, which scikit-learn's mixin numbers; of the layer as it is set now."""
+        return int(np.prod(self._current_predictor().model.output_shape[1:]))
 
     def _current_predictor(self) -> Any:
         """Return what predicts up to the layer; it shares the model's variables."""

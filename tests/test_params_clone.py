@@ -70,6 +70,7 @@ GIVEN = {
     "lr_schedule": CosineDecay(alpha=0.1),
     "callbacks": {"stop": EarlyStopping("loss", patience=3), "off": None},
     "epochs": 2,
+    "max_time": 600.0,
     "batch_size": 8,
     "validation_split": 0.25,
     "shuffle": False,

@@ -1,8 +1,9 @@
 """Loop: a fit as a generator of epochs.
 
 Owns the order of what happens in an epoch: learning rate, hooks, training, evaluation, history,
-the check for NaN. ``fit`` drains the generator; whoever wants folds in lock-step takes an epoch
-from each. Leaves arithmetic to ``program``, ``steps`` and the callbacks' own behaviour to Keras.
+the check for NaN, and what ended training. ``fit`` drains the generator; whoever wants folds in
+lock-step takes an epoch from each. Leaves arithmetic to ``program``, ``steps`` and the callbacks'
+own behaviour to Keras.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from skcb._clock import refuse_late
 from skcb.engine.state import TrainingState
 from skcb.exceptions import NonFiniteLoss
 from skcb.schedules import Schedule
@@ -31,6 +33,8 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
     ------
     NonFiniteLoss
         The loss is not finite, and no TerminateOnNaN is there to deal with it.
+    OutOfTime
+        A deadline in force has passed before the next epoch.
     """
     begin(state)
     while state.epoch < state.epochs and not state.stopped:
@@ -40,6 +44,7 @@ def epochs(state: TrainingState) -> Iterator[dict[str, float]]:
 def begin(state: TrainingState) -> None:
     """Begin training, once."""
     if not state.begun:
+        refuse_late()
         state.model.stop_training = False
         state.callbacks.on_train_begin()
         state.begun = True
@@ -47,10 +52,21 @@ def begin(state: TrainingState) -> None:
             state.backup.restore(state)
 
 
-def finish(state: TrainingState) -> None:
-    """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called."""
+def stop(state: TrainingState, by: str) -> None:
+    """Train no further epoch, on behalf of whoever was first to say so."""
+    state.stopped_by = state.stopped_by or by
+    state.model.stop_training = True
+
+
+def finish(state: TrainingState, by: str | None = None) -> None:
+    """End a fit as Keras ends it: averaged weights put in place, ``on_train_end`` called.
+
+    ``by`` says what ends one that has epochs left and has not been stopped.
+    """
     model = state.model
     begin(state)  # of a fit of no epochs
+    if state.stopped_by in (None, "max_time"):
+        state.stopped_by = "epochs" if state.epoch >= state.epochs else state.stopped_by or by
     if state.epochs > state.initial_epoch:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     state.callbacks.on_train_end(state.logs)
@@ -75,6 +91,7 @@ def learning_rate(model: Any) -> float:
 def advance(state: TrainingState) -> dict[str, float]:
     """Train one epoch, be it beyond ``epochs``, and return its logs."""
     begin(state)
+    refuse_late()
     steps, model, epoch = state.steps, state.model, state.epoch
     rates = _scheduled(state)
     if rates is not None:
@@ -100,7 +117,10 @@ def advance(state: TrainingState) -> dict[str, float]:
     _note_plateau(state, rate)
     state.logs = logs
     state.learning_rates.append(rate)
-    state.stopped = bool(model.stop_training)
+    if model.stop_training:
+        stop(state, state.callbacks.stopper(logs))
+    elif state.out_of_time:
+        stop(state, "max_time")
     state.epoch += 1
     if state.backup is not None:
         state.backup.save(state)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from skcb._clock import Clock
 from skcb.engine.feed import Feed
 from skcb.schedules import RateOfEpoch
 
@@ -90,11 +91,13 @@ class TrainingState:
         What trains and evaluates it.
     by_batch : bool
         Whether a callback needs the batches.
-    callbacks : keras.callbacks.CallbackList
+    callbacks : Hooks
         The live callbacks of this fit.
     train, watched : Rows, Feed or None
         Of a feed, a batch counts as a row.
     epochs, initial_epoch : int
+    max_time : float or None
+        Seconds of this fit after which no epoch is begun.
     batch_size, validation_batch_size : int
     validation_freq : int or list of int
         As in ``Model.fit``.
@@ -113,7 +116,9 @@ class TrainingState:
         False where TerminateOnNaN is among the callbacks.
     epoch : int
         Epochs done, counted from ``initial_epoch``; index of the next one.
-    begun, stopped : bool
+    begun : bool
+    stopped_by : str or None
+        Which parameter has ended training; None while it goes on.
     learning_rates : list of float
         Of the last step of each epoch.
     watched_epochs : list of int
@@ -122,6 +127,8 @@ class TrainingState:
         Of the last epoch.
     backup : object or None
         What restores a killed fit when this one begins, and saves it after each epoch.
+    clock : Clock
+        Runs while this fit is at work.
     """
 
     model: Any
@@ -134,6 +141,7 @@ class TrainingState:
     batch_size: int
     validation_batch_size: int
     initial_epoch: int = 0
+    max_time: float | None = None
     validation_freq: Any = 1
     order: np.random.Generator | None = None
     schedule: RateOfEpoch | None = None
@@ -144,14 +152,25 @@ class TrainingState:
     raise_on_nan: bool = True
     epoch: int = 0
     begun: bool = False
-    stopped: bool = False
+    stopped_by: str | None = None
     learning_rates: list[float] = field(default_factory=list)
     watched_epochs: list[int] = field(default_factory=list)
     logs: dict[str, float] | None = None
     backup: Any = None
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.epoch = self.initial_epoch
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no further epoch is trained, however many there are."""
+        return self.stopped_by is not None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether this fit has taken as long as it may."""
+        return self.max_time is not None and self.clock.seconds >= self.max_time
 
     @property
     def history(self) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcb import KerasClassifier
+from skcb import KerasClassifier, Tunable
 from skcb.callbacks import EarlyStopping
 from skcb.schedules import CosineDecay, StepDecay
 
@@ -132,6 +132,26 @@ def search():
     }
 
 
+def ended():
+    """Return what ended fits: their time, a callback by its batches, their epochs."""
+    import keras
+
+    class StopsAtBatch(keras.callbacks.Callback):
+        """Ends training in the middle of an epoch."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            """Stop."""
+            self.model.stop_training = batch == 1
+
+    by = [
+        {"max_time": 1e-9},
+        {"callbacks": {"other": EarlyStopping("loss"), "stop": Tunable(StopsAtBatch)}},
+        {},
+    ]
+    clfs = [KerasClassifier(mlp, epochs=3, **params).fit(XS, y) for params in by]
+    return [(clf.n_iter_, clf.stopped_by_) for clf in clfs]
+
+
 def halved():
     """Return the learning rates of a schedule that halves them."""
     clf = KerasClassifier(
@@ -171,6 +191,7 @@ if __name__ == "__main__":
         "averaged": fits(averaged=True),
         "search": search(),
         "rates": halved(),
+        "ended": ended(),
         "apart at rates": apart_at_rates(),
     }
     print(json.dumps(out))

@@ -11,6 +11,7 @@ import numpy as np
 import zoo
 
 from skcb.engine import loop, roads
+from skcb.engine.hooks import Hooks
 from skcb.engine.state import Rows, TrainingState, taken
 
 HERE = Path(__file__).parent
@@ -27,11 +28,9 @@ def state_of(case, seed, engine="auto"):
         for part in (TRAIN, WATCHED)
     ]
     model = keras_reference.built(case, rows[0].batch(slice(None)))
-    callbacks = case.callbacks()
-    road = roads.choose(model, dict(enumerate(callbacks)), engine=engine)
-    hooks = keras.callbacks.CallbackList(
-        callbacks, add_history=True, model=model, epochs=case.epochs, verbose=0
-    )
+    callbacks = dict(enumerate(case.callbacks()))
+    road = roads.choose(model, callbacks, engine=engine)
+    hooks = Hooks(callbacks, model, epochs=case.epochs, verbose=0)
     return TrainingState(
         model=model,
         steps=road.steps,

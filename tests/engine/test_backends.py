@@ -18,6 +18,7 @@ from running import state_of
 
 from skcb.engine import loop
 from skcb.engine.fits import KerasFits
+from skcb.engine.hooks import Hooks
 
 HERE = Path(__file__).parent
 
@@ -67,6 +68,12 @@ def test_fit_on_jax_equals_keras(on_jax, case):
 def test_callbacks_stop_on_jax(on_jax):
     """EarlyStopping ends a fit before its time, one epoch after the best."""
     assert on_jax["plain"]["epochs"] == on_jax["plain"]["best"] + 2 < 6
+
+
+@pytest.mark.slow
+def test_what_ended_a_fit_on_jax(on_jax):
+    """Time, or a callback that looks at batches, both after one epoch; or the epochs."""
+    assert on_jax["ended"] == [[1, "max_time"], [1, "callbacks__stop"], [3, "epochs"]]
 
 
 @pytest.mark.slow
@@ -122,7 +129,7 @@ def trained(name, callbacks=()):
     model, state.order = state.model, None
     initial = [np.array(v) for v in variables_of(model)]
     live = [*case.callbacks(), *callbacks]
-    state.callbacks = keras.callbacks.CallbackList(live, add_history=True, model=model)
+    state.callbacks = Hooks(dict(enumerate(live)), model)
     state.steps, state.by_batch = KerasFits(model), bool(callbacks)
     for _ in loop.epochs(state):
         pass

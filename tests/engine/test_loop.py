@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from skcb.engine import loop
+from skcb.engine.hooks import Hooks
 from skcb.engine.state import Rows, TrainingState
 from skcb.exceptions import NonFiniteLoss
 from skcb.schedules import PolynomialDecay
@@ -81,9 +82,7 @@ def state_of(losses, *, callbacks=(), **options):
     seen = options.pop("seen", [])
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
-    hooks = keras.callbacks.CallbackList(
-        list(callbacks), add_history=True, model=model, epochs=len(losses), verbose=0
-    )
+    hooks = Hooks(dict(enumerate(callbacks)), model, epochs=len(losses), verbose=0)
     rows = Rows(np.zeros((4, 1)), np.zeros((4, 1)))
     options = {"watched": None, "learning_rate": 0.1, **options}
     return TrainingState(

@@ -24,14 +24,18 @@ _OURS = ("keras", "skcb")
 def in_order(live: Mapping[str, Any]) -> list[Any]:
     """Return the callbacks in the order of their hooks.
 
-    What makes scores comes first, since the others read them; what removes a backup at the end of
-    training comes last, since the others may still fail.
+    What makes scores comes first, since the others read them. What removes a backup at the end of
+    training comes after those that may still fail, and last what raises there on purpose.
     """
-    return sorted(live.values(), key=lambda c: 0 if hasattr(c, "borrow") else 1 + _is_backup(c))
+    return sorted(live.values(), key=_rank)
 
 
-def _is_backup(callback: Any) -> bool:
-    return hasattr(callback, "claim")
+def _rank(callback: Any) -> int:
+    if hasattr(callback, "borrow"):
+        return 0
+    if hasattr(callback, "claim"):
+        return 2
+    return 3 if getattr(callback, "raises_at_the_end", False) else 1
 
 
 def lend(

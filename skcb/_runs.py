@@ -30,6 +30,11 @@ def announced(place: str) -> Iterator[None]:
         _ANNOUNCED.reset(token)
 
 
+def is_announced() -> bool:
+    """Tell whether a runner of skcb's is at work, which judges its folds itself."""
+    return _ANNOUNCED.get() is not None
+
+
 def identify(context: Any) -> str:
     """Return the id of the fit that this callback context belongs to.
 

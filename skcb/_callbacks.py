@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import io
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from skcb import _paths, _spellings
+from skcb import _paths, _portable, _spellings
 from skcb import callbacks as recipes
 from skcb._names import accepted, snake, suggestion
 from skcb.tunable import Recipe, Tunable, legal_names, unknown_setting
@@ -326,10 +326,29 @@ def packed(live: Mapping[str, Any], model: Any) -> dict[str, Any]:
     import keras
 
     copies = detached(live)
+    parts = {id(part) for part in _parts_of(model)}
     for callback in copies.values():
-        for name, value in list(vars(callback).items()):
-            if value is model and value is not None:
-                setattr(callback, name, None)
+        vars(callback).update(_without(parts, vars(callback)))
         if isinstance(callback, keras.callbacks.EarlyStopping):
             callback.best_weights = None
     return copies
+
+
+def _parts_of(model: Any) -> Iterator[Any]:
+    """Yield a model and what stands in its pickle, which a callback may have kept too."""
+    if model is None:
+        return
+    yield from _portable.within(model)
+    yield from model.variables
+    yield model.optimizer
+
+
+def _without(parts: set[int], value: Any) -> Any:
+    """Return a value with None for each part of a model, in plain containers too."""
+    if value is None or id(value) in parts:
+        return None
+    if type(value) in (list, tuple):
+        return type(value)(_without(parts, each) for each in value)
+    if type(value) is dict:
+        return {name: _without(parts, each) for name, each in value.items()}
+    return value

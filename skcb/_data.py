@@ -1,7 +1,7 @@
 """Data: rows as scikit-learn checked them, their weights, and the precision that Keras takes.
 
-Owns the checks of sample and class weights. Leaves X and y themselves to scikit-learn's
-``validate_data`` and encoding to ``_targets``.
+Owns the checks of sample and class weights, and what scikit-learn's check of X leaves open: objects
+and precision. Leaves the rest of X and y to ``validate_data``, and encoding to ``_targets``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 
 
@@ -42,12 +43,31 @@ def some_rows(table: Any, rows: Any) -> Any:
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
+def as_numbers(x: Any, **checks: Any) -> Any:
+    """Return checked rows as numbers, which scikit-learn's check leaves to whoever computes.
+
+    It lets objects pass where the columns of a frame have no common dtype, and dates.
+    """
+    if x.dtype.kind in "mM":
+        raise ValueError(f"X holds dates or times ({x.dtype}), and a model takes numbers.")
+    return check_array(x, dtype=float, **checks) if x.dtype.kind == "O" else x
+
+
 def model_input(x: Any) -> Any:
     """Give floats the precision that Keras computes in, as ``Model.fit`` does."""
     import keras
 
     x = x if issparse(x) else np.asarray(x)
-    return x.astype(keras.config.floatx()) if x.dtype.kind in "fb" else x
+    if x.dtype.kind not in "fb":
+        return x
+    try:
+        with np.errstate(over="raise"):
+            return x.astype(keras.config.floatx())
+    except FloatingPointError as error:
+        raise ValueError(
+            # In scikit-learn's words, whose check sees the rows in their own precision.
+            f"Input X contains infinity or a value too large for dtype({keras.config.floatx()!r})."
+        ) from error
 
 
 def checked_weights(sample_weight: Any, n: int) -> np.ndarray | None:

@@ -34,14 +34,21 @@ def steps_of(fit_params: dict[str, Any]) -> Steps:
     return Steps(*(None if n is None else _judged.integer(name, n, 1) for name, n in named))
 
 
-def refuse_pieces(X: Any) -> None:
-    """Refuse the batches into which a search has cut a dataset."""
-    if isinstance(X, list) and X and isinstance(X[0], tuple):
-        if any(getattr(part, "ndim", 0) > 0 for part in X[0]):
-            raise ValueError(
-                "X is a list of batches: a search has cut a dataset, which has no rows to cut. "
-                "Search over arrays; `fit` and `predict` alone take a dataset."
-            )
+def refuse_pieces(X: Any, y: Any) -> None:
+    """Refuse the batches into which a search has cut a dataset; rows come with their y."""
+    if y is not None or not isinstance(X, list) or not X:
+        return
+    if isinstance(X[0], tuple | list) and any(_is_array(part) for part in X[0]):
+        raise ValueError(
+            "X is a list of batches: a search has cut a dataset, which has no rows to cut. "
+            "Search over arrays; `fit` and `predict` alone take a dataset."
+        )
+
+
+def _is_array(part: Any) -> bool:
+    """Tell an array from a number, in a batch's inputs by name too."""
+    parts = part.values() if isinstance(part, Mapping) else [part]
+    return any(getattr(each, "ndim", 0) > 0 for each in parts)
 
 
 class FeedingMixin(PreparationMixin):
@@ -121,7 +128,7 @@ class FeedingMixin(PreparationMixin):
         """Learn from batches what X and y are."""
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        self._inputs = None
+        self._inputs = self._row_shape = None
         if getattr(train.x, "ndim", 0) > 1:
             self.n_features_in_ = train.x.shape[1]
         y = train.y

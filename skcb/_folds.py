@@ -20,6 +20,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import has_fit_parameter
 
 from skcb._names import suggestion
+from skcb.engine.feed import refuse_dataset
 
 WATCHED = ("X_val", "y_val", "sample_weight_val", "validation_data")
 """Watched rows of the user's own: the same for every fold, however many they are."""
@@ -46,7 +47,7 @@ class Folds:
     Raises
     ------
     ValueError
-        X and y of different lengths, or folds that are too many for a class.
+        A dataset, X and y of different lengths, or folds that are too many for a class.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Folds:
         scoring: Any = None,
         fit_params: Mapping[str, Any] | None = None,
     ) -> None:
+        refuse_dataset(X, "a cross-validation")
         self.X, self.y = indexable(X, y)
         self.scoring = scoring
         self._prototype = clone(estimator)

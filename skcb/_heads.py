@@ -132,6 +132,8 @@ class Head:
         (0/1, shape (n, units)), "float" (shape (n, units)), all float32; or "integer" (class
         index, int32, shape (n,)).
     target : {"binary", "multiclass", "multilabel", "continuous"}
+    shape : tuple of int or None
+        Of a row, where it is more than a row of units; the units come last.
     """
 
     loss: str | None
@@ -139,6 +141,7 @@ class Head:
     activation: str
     encoding: str
     target: str
+    shape: tuple[int, ...] | None = None
 
     @property
     def has_probabilities(self) -> bool:
@@ -166,13 +169,25 @@ def check_units(heads: Sequence[Head], shapes: Shape | Sequence[Shape]) -> None:
     if len(many) != len(heads):
         raise ValueError(f"the model has {len(many)} outputs, but the target needs {len(heads)}")
     for head, shape in zip(heads, many, strict=True):
-        if tuple(shape[1:]) in ((head.n_units,), (None,)) or (len(shape) == head.n_units == 1):
+        wanted = head.shape or (head.n_units,)
+        if _fits(shape[1:], wanted) or (len(shape) == head.n_units == 1 and not head.shape):
             continue
         got = f"{shape[1]} units" if len(shape) == 2 else f"the shape {tuple(shape)}"
+        if head.shape is not None:
+            raise ValueError(
+                f"the model's output has {got}, but X has rows of the shape {head.shape}, which it "
+                "is to give back (use meta['X_shape_'][1:], or a Reshape of that)"
+            )
         raise ValueError(
             f"the model's output has {got}, but a {head.target} target under {head.loss} needs "
             f"{head.n_units} (use meta['n_output_units_'] and meta['output_activation_'])"
         )
+
+
+def _fits(shape: Sequence[int | None], wanted: Sequence[int]) -> bool:
+    return len(shape) == len(wanted) and all(
+        got in (None, size) for got, size in zip(shape, wanted, strict=True)
+    )
 
 
 def encode(y: Array, head: Head, classes: Any) -> Array:

@@ -8,7 +8,7 @@ the names and the number of the table's columns to scikit-learn's ``validate_dat
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from skcb._data import model_input
+from skcb._data import as_numbers, model_input
 from skcb._names import suggestion
 
 
@@ -138,12 +138,14 @@ def _positions(key: Any, columns: Any, X: Any, names: list[str] | None) -> list[
 
 def _listed(where: str, columns: Any, names: list[str] | None, n: int) -> list[int]:
     try:
-        given = list(columns)
+        given = [columns] if isinstance(columns, bytes) else list(columns)
     except TypeError as error:
         raise TypeError(
             f"`{where}` must be names, positions, a slice, a mask, or a function of X that returns "
             f"one of them, but got {columns!r}."
         ) from error
+    if isinstance(columns, Set):  # in no order of its own: in that of the table
+        return sorted(_position(where, each, names, n) for each in given)
     if given and all(isinstance(each, bool | np.bool_) for each in given):
         if len(given) != n:
             raise ValueError(f"`{where}` is a mask of {len(given)} for {n} columns.")
@@ -195,8 +197,9 @@ def _refuse_twice(columns: Mapping[str, list[int]], names: list[str] | None) -> 
 
 def _numeric(name: str, part: Any, **checks: Any) -> Any:
     """Check one input's columns as scikit-learn does; name the one that holds no numbers."""
+    checks = {"accept_sparse": "csr", "allow_nd": True, **checks}
     try:
-        return check_array(part, accept_sparse="csr", allow_nd=True, **checks)
+        return as_numbers(check_array(part, **checks), **checks)
     except (ValueError, TypeError) as error:
         label = None if issparse(part) else _not_numeric(part)
         if label is None:
@@ -210,9 +213,10 @@ def _numeric(name: str, part: Any, **checks: Any) -> Any:
 def _not_numeric(part: Any) -> Any:
     """Return the name or position of the first column that holds no numbers, or None."""
     labels = getattr(part, "columns", range(part.shape[1]))
+    any_value = {"allow_nd": True, "ensure_all_finite": False}
     for position, label in enumerate(labels):
         try:
-            np.asarray(_columns(part, [position])).astype(float)
+            as_numbers(check_array(_columns(part, [position]), **any_value), **any_value)
         except (ValueError, TypeError):
             return label
     return None

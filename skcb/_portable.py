@@ -2,7 +2,8 @@
 
 Owns what Keras' own way loses there. It copies and pickles a loss by its config, which may lack
 arguments (``Huber(0.25)`` comes back with a delta of 1.0), and finds classes and functions of the
-user's own by their registration alone, which many lack. Leaves recipes to ``tunable``.
+user's own by their registration alone, which many lack; of models inside a model it forgets that
+they are frozen. Leaves recipes to ``tunable``.
 """
 
 from __future__ import annotations
@@ -102,13 +103,47 @@ class Portable:
         if is_compiled_part(value):
             return _made, (own, type(value).from_config, config_of(value))
         function, arguments = value.__reduce__()  # a model or a layer, as Keras writes it
-        return _made, (own, function, *arguments)
+        return _made_frozen, (frozen(value), own, function, *arguments)
 
 
 def _restored(cls: type, attributes: Mapping[str, Any]) -> Any:
     """Make a loss as it was, by its attributes."""
     value: Any = object.__new__(cls)
     vars(value).update(attributes)
+    return value
+
+
+def frozen(model: Any) -> list[bool]:
+    """Return of a model, and of each layer and model inside it, whether it is frozen."""
+    return [not each.trainable for each in within(model)]
+
+
+def freeze(model: Any, flags: list[bool]) -> None:
+    """Freeze what is frozen in the model of which this one is a copy.
+
+    The config of a Sequential says so of its layers, but not of itself. Setting the copy free
+    would do nothing then, since it calls itself free already.
+    """
+    parts = list(within(model))
+    if len(parts) == len(flags):  # else some are made at the first call, as its author says
+        for each, flag in zip(parts, flags, strict=True):
+            if each.trainable == flag:
+                each.trainable = not flag
+
+
+def within(model: Any) -> Iterator[Any]:
+    """Yield a model, and all layers and models inside it, the outer ones first."""
+    yield model
+    layers = getattr(model, "layers", None)  # of a layer of the user's own it may be anything
+    for layer in layers if isinstance(layers, list | tuple) else ():
+        if is_keras(layer, "Layer"):
+            yield from within(layer)
+
+
+def _made_frozen(flags: list[bool], *made: Any) -> Any:
+    """Make a model or a layer, as frozen as it was."""
+    value = _made(*made)
+    freeze(value, flags)
     return value
 
 

@@ -19,7 +19,16 @@ from sklearn.utils.validation import validate_data
 
 from skcb import _build, _callbacks, _inputs, _judged, _runs, _validation
 from skcb._completion import SAMPLE_ROWS
-from skcb._data import Data, checked_weights, class_weights, model_input, n_rows, some, some_rows
+from skcb._data import (
+    Data,
+    as_numbers,
+    checked_weights,
+    class_weights,
+    model_input,
+    n_rows,
+    some,
+    some_rows,
+)
 from skcb._heads import Head
 from skcb._names import FIT_NAMES, is_keras, suggestion
 from skcb._params import Judges, ParametersMixin
@@ -44,6 +53,7 @@ class PreparationMixin(ParametersMixin):
     _target: Target
     _heads: list[Head]
     _inputs: _inputs.Inputs | None = None
+    _row_shape: tuple[int, ...] | None = None
 
     # -- what the call and the parameters say ----------------------------------------------
 
@@ -147,7 +157,7 @@ class PreparationMixin(ParametersMixin):
             meta = {"X_shape_": train.x.shape, "X_dtype_": train.x.dtype}
         else:
             meta = _x_meta(train.x.shape[0], x)
-        return x, meta, lambda heads: self._target.encode(train.y[first], heads)
+        return x, meta, lambda heads: taken(self._target.encode(train.y[first], heads), first)
 
     def _build_call(self) -> Callable[..., Any]:
         call = self if self.build_fn is None else self.build_fn
@@ -171,6 +181,7 @@ class PreparationMixin(ParametersMixin):
             self._inputs = None
         if self.inputs is None:
             X, y = validate_data(self, X, y, reset=reset, **self._checks(), **of_y)
+            X = self._checked_rows(X, reset=reset)
         else:
             X = self._checked_table(X, reset=reset)
             first = next(iter(self._cut(X).values()))
@@ -181,13 +192,30 @@ class PreparationMixin(ParametersMixin):
     def _checked_x(self, X: Any) -> Any:
         """Check rows to predict."""
         if self._inputs is None:
-            return validate_data(self, X, reset=False, **self._checks())
+            X = validate_data(self, X, reset=False, **self._checks())
+            return self._checked_rows(X, reset=False)
         return self._checked_table(X, reset=False)
+
+    def _checked_rows(self, X: Any, *, reset: bool) -> Any:
+        """Check of rows what scikit-learn leaves open: objects, and the shape of a row."""
+        self._check_shape(X, reset=reset)
+        return as_numbers(X, **self._checks(), estimator=self, input_name="X")
+
+    def _check_shape(self, X: Any, *, reset: bool) -> None:
+        """Refuse rows of another shape; scikit-learn compares the first dimension alone."""
+        if reset:
+            self._row_shape = X.shape[1:]
+        elif self._row_shape is not None and self._row_shape != X.shape[1:]:
+            raise ValueError(
+                f"X has rows of the shape {X.shape[1:]}, but {type(self).__name__} is expecting "
+                f"{self._row_shape} as input."
+            )
 
     def _checked_table(self, X: Any, *, reset: bool) -> Any:
         """Check the names and the number of a table's columns, and find those of each input."""
         X = _inputs.table(X)
         X = validate_data(self, X, reset=reset, skip_check_array=True)
+        self._check_shape(X, reset=reset)
         if reset:
             names = getattr(self, "feature_names_in_", None)
             self._inputs = _inputs.Inputs.learn(self.inputs, X, names, **self._cut_checks())

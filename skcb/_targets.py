@@ -183,6 +183,7 @@ class Target:
         threshold = 0.0 if head.encoding == "sign" else 0.5
         if head.target == "continuous":
             return out[:, 0] if self.ndim == 1 else out
+        _refuse_nan(out)
         if head.target == "binary" and head.n_units == 1:
             return np.asarray(labels[(out[:, 0] > threshold).astype(int)])
         if head.encoding == "indicator" or (head.target, head.encoding) == ("multilabel", "sign"):
@@ -202,11 +203,21 @@ class Target:
                     f"a {head.target} target under {head.loss} gives no probabilities; use "
                     "`predict`, or a cross-entropy as `loss`"
                 )
-        each = [
-            _heads.probabilities(out, head)
-            for out, head in _heads.activated(outputs, heads, logits)
-        ]
+        each = []
+        for out, head in _heads.activated(outputs, heads, logits):
+            _refuse_nan(out)
+            each.append(_heads.probabilities(out, head))
         return each[0] if len(each) == 1 else each
+
+
+def _refuse_nan(out: Array) -> None:
+    """Refuse outputs that are NaN: compared with a threshold, they would be the first class."""
+    lost = int(np.isnan(out).any(axis=tuple(range(1, out.ndim))).sum())
+    if lost:
+        raise ValueError(
+            f"the model puts out NaN for {lost} of {len(out)} rows, which have no class then: "
+            "under `allow_nan=True` it must replace the missing values of X itself."
+        )
 
 
 def _array(y: Any) -> Array:

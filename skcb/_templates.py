@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skcb import _parts
+from skcb import _parts, _portable
 from skcb._names import is_keras
 
 
@@ -35,6 +35,7 @@ def copy_of(template: Any, rows: Any) -> Any:
         raise ValueError(_unfaithful(template, "a Lambda of it captures variables"))
     try:
         duplicate = _rebuilt(template)
+        _portable.freeze(duplicate, _portable.frozen(template))
         if template.built:
             difference = _with_weights(template, duplicate, rows)
         else:

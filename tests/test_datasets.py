@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skcb import KerasClassifier, KerasRegressor, KerasTransformer
 from skcb.callbacks import BackupAndRestore, EarlyStopping, EpochScoring
@@ -187,6 +187,13 @@ BAD = [
         {},
         "must be sorted where X is a dataset",
     ),
+    (
+        "single rows",
+        lambda: tf.data.Dataset.from_tensor_slices((X, codes)),
+        {},
+        {},
+        r"makes single rows.*`X.batch\(32\)`",
+    ),
     ("gaps", lambda: of_tensorflow(X, codes + 1), {}, {}, "numbered from 0 on without a gap"),
     ("words", lambda: of_tensorflow(X, Y["binary"]), {}, {}, "they must be numbers"),
     (
@@ -246,22 +253,71 @@ def test_other_estimators_and_methods_take_arrays():
 class Countable(Batches):
     """A dataset with a length, which a search takes for rows."""
 
+    def __init__(self, pack=tuple):
+        super().__init__()
+        self.pack = pack
+
     def __len__(self):
         return N
 
+    def __getitem__(self, index):
+        return self.pack(super().__getitem__(index))
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (generated, "got scalar|valid collection"),
-        (of_tensorflow, "not subscriptable|valid collection|got scalar"),
-        (Batches, "Expected sequence or array-like"),
-        (Countable, "a search has cut a dataset.*Search over arrays"),
-    ],
-    ids=["generator", "tf.data", "PyDataset", "PyDataset of a length"],
-)
-def test_a_search_over_a_dataset_is_refused(make, message):
-    """By scikit-learn, which finds no rows, or by skcb where it has cut what are none."""
-    estimator = KerasClassifier(untrainable, classes=[0, 1])
-    with pytest.raises((TypeError, ValueError), match=message):
-        GridSearchCV(estimator, {"epochs": [1, 2]}, cv=2).fit(make())
+
+def searched(X):
+    """Search over X as its users do."""
+    GridSearchCV(KerasClassifier(untrainable, classes=[0, 1]), {"epochs": [1, 2]}, cv=2).fit(X)
+
+
+def scored(X):
+    """Cross-validate on X as its users do."""
+    cross_val_score(KerasClassifier(untrainable, classes=[0, 1]), X, cv=2)
+
+
+REFUSED = {
+    "generator": (generated, "got scalar `array.<generator|must be an array-like.*<generator"),
+    "tf.data": (of_tensorflow, "got scalar `array.<_BatchDataset"),
+    "tf.data of unknown length": (
+        lambda: of_tensorflow().filter(lambda x, y: True),
+        "got scalar `array.<_FilterDataset",
+    ),
+    "PyDataset": (Batches, "got .*Batches"),
+}
+
+
+@pytest.mark.parametrize("search", [searched, scored])
+@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+def test_scikit_learns_searches_refuse_what_has_no_rows(make, message, search):
+    """Before any estimator is asked, and naming what they got."""
+    with pytest.raises((TypeError, ValueError), match=f"(?i){message}"):
+        search(make())
+
+
+PACKED = {
+    "tuples": tuple,
+    "lists": list,
+    "dicts": lambda batch: ({"a": batch[0]}, batch[1]),
+    "tensors": lambda batch: tuple(map(tf.constant, batch)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed")
+@pytest.mark.parametrize("search", [searched, scored])
+@pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED)
+def test_a_search_over_a_dataset_of_a_length_is_refused(pack, search):
+    """Scikit-learn takes the batches for rows and cuts them; skcb says so where it is asked."""
+    with pytest.raises(ValueError, match=r"a search has cut a dataset.*Search over arrays"):
+        search(Countable(pack))
+
+
+def test_rows_may_be_tuples_of_arrays():
+    """With a y they are rows, however they are written down."""
+    rows = [(row[:2], row[2:]) for row in X]
+
+    def flat(meta):
+        model = keras.Sequential([layers.Input(meta["X_shape_"][1:]), layers.Flatten()])
+        model.add(layers.Dense(1, activation="sigmoid"))
+        return model
+
+    fitted = [KerasClassifier(flat, **PARAMS).fit(x, codes) for x in (rows, X.reshape(48, 2, 2))]
+    assert fitted[0].history_ == fitted[1].history_

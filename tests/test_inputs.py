@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
+from scipy import sparse
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.impute import SimpleImputer
@@ -21,7 +22,7 @@ from skcb import KerasClassifier, KerasRegressor
 from skcb._inputs import Inputs
 from skcb.callbacks import EpochScoring
 from tests.fakes import fresh_process
-from tests.models import X, Y, fitted, perceptron, untrainable
+from tests.models import X, Y, fitted, logits, perceptron, untrainable
 
 y = Y["binary"]
 PARAMS = {"random_state": 0, "epochs": 2, "batch_size": 16}
@@ -69,6 +70,27 @@ def test_rows_may_have_any_number_of_dimensions(shape):
     assert KerasClassifier(flat).fit(rows, labels).predict(rows).shape == (10,)
 
 
+def test_rows_of_another_shape_are_refused():
+    """Where the model would take them: to a convolution, any number of columns is an image."""
+
+    def pooled(meta):
+        model = keras.Sequential([layers.Input(meta["X_shape_"][1:]), layers.Conv2D(2, 2)])
+        model.add(layers.GlobalAveragePooling2D())
+        model.add(layers.Dense(1, activation="sigmoid"))
+        return model
+
+    images, labels = np.zeros((10, 4, 4, 1)), np.arange(10) % 2
+    estimator = KerasClassifier(pooled, **PARAMS).fit(images, labels)
+    other = {
+        "match": r"rows of the shape \(4, 3, 1\), but KerasClassifier is expecting \(4, 4, 1\)"
+    }
+    with pytest.raises(ValueError, **other):
+        estimator.predict(images[:, :, :3])
+    with pytest.raises(ValueError, **other):
+        estimator.fit(images, labels, X_val=images[:, :, :3], y_val=labels)
+    assert estimator.fit(images[:, :, :3], labels).predict(images[:, :, :3]).shape == (10,)
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames_are_taken_with_their_names(frame):
     """Pandas' and polars', with the numbers of the array."""
@@ -105,6 +127,62 @@ def test_categories_go_through_a_column_transformer(frame):
     assert search.fit(table, target).best_score_ > 0.95
 
 
+WORDS = np.where(np.arange(48) % 2, "odd", "even")
+DAYS = np.datetime64("2026-01-01") + np.arange(48)
+NOT_NUMBERS = {
+    "words": (lambda: FRAME.assign(d=WORDS), "could not convert string to float: '(odd|even)'"),
+    "categories": (
+        lambda: FRAME.assign(d=pd.Categorical(WORDS)),
+        "could not convert string to float: '(odd|even)'",
+    ),
+    "polars' categories": (
+        lambda: pl.DataFrame(FRAME.assign(d=WORDS).to_dict("list")).cast({"d": pl.Categorical}),
+        "could not convert string to float: '(odd|even)'",
+    ),
+    "dates": (lambda: FRAME.apply(lambda column: DAYS), r"X holds dates or times \(datetime64"),
+    "durations": (lambda: FRAME.assign(d=pd.Timedelta(1, "s")), "TimeDelta|Timedelta"),
+    "complex": (lambda: X.astype(complex), "Complex data not supported"),
+    "too large": (lambda: X * np.float64(1e300), "value too large for dtype.'float32'"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
+def test_what_holds_no_numbers_is_refused(make, message):
+    """Before the model is built, and by `predict` alike."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        KerasClassifier(untrainable).fit(make(), y)
+    estimator = KerasClassifier(perceptron, **PARAMS).fit(
+        FRAME if hasattr(make(), "columns") else X, y
+    )
+    with pytest.raises((ValueError, TypeError), match=message):
+        estimator.predict(make())
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda frame: frame.astype("Int64"),
+        lambda frame: frame.astype("Float64"),
+        lambda frame: frame.astype({"a": "int8", "b": "Int16", "c": "float16"}),
+        lambda frame: frame.astype({"a": "category"}),
+        lambda frame: frame.astype(str),
+        lambda frame: frame.set_axis(frame.index[::-1], axis=0),
+        lambda frame: pl.DataFrame(frame.to_dict("list")).cast({"d": pl.Decimal(10, 2)}),
+    ],
+    ids=["Int64", "Float64", "mixed", "categories", "words", "index", "Decimal"],
+)
+@pytest.mark.parametrize("inputs", [None, SPLIT])
+def test_numbers_are_numbers_in_whatever_a_frame_keeps_them(convert, inputs):
+    """Pandas' nullable types, categories of numbers, decimals: the model is the same."""
+    plain = (FRAME * 10).round().astype(int)
+    estimators = [
+        KerasClassifier(two if inputs else perceptron, inputs=inputs, **PARAMS).fit(table, y)
+        for table in (plain, convert(plain))
+    ]
+    assert estimators[0].history_ == estimators[1].history_
+    assert estimators[1].feature_names_in_.tolist() == list("abcd")
+
+
 # -- missing values ----------------------------------------------------------------------------
 
 
@@ -130,6 +208,32 @@ def test_nan_and_infinity_are_refused_in_scikit_learns_words(value, word, inputs
         estimator.fit(X, y, X_val=bad, y_val=y)
 
 
+HOLES = {
+    "Int64": lambda frame: frame.astype("Int64"),
+    "Float64": lambda frame: frame.astype("Float64"),
+    "boolean": lambda frame: frame.astype("boolean"),
+    "objects": lambda frame: frame.astype(object).where(frame.notna(), None),
+    "polars": lambda frame: pl.DataFrame(frame.to_dict("list")),
+}
+
+
+@pytest.mark.parametrize("inputs", [None, SPLIT])
+@pytest.mark.parametrize("convert", HOLES.values(), ids=HOLES)
+def test_what_is_not_available_is_missing(convert, inputs):
+    """`pd.NA`, None and null are NaN: refused in these words, and taken by `allow_nan=True`."""
+    holes = (FRAME > 0).astype(int).astype("Int64")
+    holes.loc[3, "b"] = pd.NA
+    table = convert(holes)
+    with pytest.raises(ValueError, match=r"^Input X contains NaN"):
+        KerasClassifier(untrainable, inputs=inputs).fit(table, y)
+    if inputs is None:
+        estimators = [
+            KerasClassifier(masked, allow_nan=True, **PARAMS).fit(t, y)
+            for t in (table, holes.to_numpy(float, na_value=np.nan))
+        ]
+        assert estimators[0].history_ == estimators[1].history_
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_allow_nan_hands_them_to_the_model(value):
     """It reads them as zero, or as a large number; the tags say that they are taken."""
@@ -139,6 +243,18 @@ def test_allow_nan_hands_them_to_the_model(value):
     assert np.isfinite(estimator.predict_proba(bad)).all()
     assert estimator.__sklearn_tags__().input_tags.allow_nan
     assert not KerasClassifier(masked).__sklearn_tags__().input_tags.allow_nan
+
+
+def test_nan_that_comes_out_is_no_class():
+    """A model that passes NaN on would otherwise say "no" for these rows."""
+    bad = X.copy()
+    bad[3, 1] = np.nan
+    classifier = KerasClassifier(logits, allow_nan=True, **PARAMS).fit(X, y)
+    for method in (classifier.predict, classifier.predict_proba):
+        with pytest.raises(ValueError, match="puts out NaN for 1 of 48 rows"):
+            method(bad)
+    regressor = KerasRegressor(logits, allow_nan=True, **PARAMS).fit(X, X[:, 0])
+    assert np.flatnonzero(np.isnan(regressor.predict(bad))).tolist() == [3]
 
 
 def test_allow_nan_is_a_flag():
@@ -158,10 +274,11 @@ def test_allow_nan_is_a_flag():
         {"numbers": slice(0, 2), "text": slice(2, None)},
         {"numbers": slice("a", "b"), "text": slice("c", None)},
         {"numbers": [True, True, False, False], "text": np.array([False, False, True, True])},
+        {"numbers": {"b", "a"}, "text": {3, 2}},
         {"numbers": pd.Index(["a", "b"]), "text": lambda frame: ["c", "d"]},
         {"numbers": make_column_selector("[ab]"), "text": make_column_selector("[cd]")},
     ],
-    ids=["names", "positions", "slices", "slices of names", "masks", "mixed", "selectors"],
+    ids=["names", "positions", "slices", "slices of names", "masks", "sets", "mixed", "selectors"],
 )
 def test_columns_feed_the_inputs_that_name_them(inputs):
     """In whichever way they are named, the numbers are those of Keras on a dict of arrays."""
@@ -267,11 +384,15 @@ BAD = [
     ({"numbers": ["a", "b"], "text": ["b"]}, r"'b' is used twice, in `inputs\['numbers'\]` and"),
     ({"numbers": ["a", "a"], "text": ["b"]}, r"'a' is used twice, in `inputs\['numbers'\]`:"),
     ({"numbers": ["a", "word"], "text": "c"}, "takes column 'word', which does not hold numbers"),
-    ({"numbers": 9, "text": 1}, "has position 9, but there are 5 columns"),
-    ({"numbers": [True, False], "text": 1}, "is a mask of 2 for 5 columns"),
+    ({"numbers": ["a", "kind"], "text": "c"}, "takes column 'kind', which does not hold numbers"),
+    ({"numbers": ["a", "day"], "text": "c"}, "takes column 'day', which does not hold numbers"),
+    ({"numbers": ["day"], "text": "c"}, r"takes column 'day'.*holds dates or times"),
+    ({"numbers": 9, "text": 1}, "has position 9, but there are 7 columns"),
+    ({"numbers": [True, False], "text": 1}, "is a mask of 2 for 7 columns"),
     ({"numbers": [], "text": 1}, "takes no column"),
     ({"numbers": slice(9, None), "text": 1}, "takes no column"),
     ({"numbers": 1.5, "text": 1}, "must be names, positions, a slice, a mask"),
+    ({"numbers": b"a", "text": 1}, "neither a name nor a position"),
     ({"numbers": [1.5], "text": 1}, "neither a name nor a position"),
     ({"numbers": "a", 3: "b"}, "keys are the names of a model's inputs"),
     (["a", "b"], "`inputs` must be a dict"),
@@ -282,7 +403,7 @@ BAD = [
 @pytest.mark.parametrize(("inputs", "message"), BAD)
 def test_inputs_that_cannot_be_cut_are_refused(inputs, message):
     """By `fit`, before the model is built."""
-    table = FRAME.assign(word="x")
+    table = FRAME.assign(word="x", kind=pd.Categorical(WORDS), day=DAYS)
     with pytest.raises((ValueError, TypeError), match=message):
         KerasClassifier(untrainable, inputs=inputs).fit(table, y)
 
@@ -336,9 +457,10 @@ def test_every_column_arrives_where_it_belongs(n, data):
     at = data.draw(st.integers(0, n - 1))
     cut = {"one": order[: at + 1]} | ({"two": order[at + 1 :]} if at + 1 < n else {})
     table = np.arange(3 * n, dtype=float).reshape(3, n)
-    parts = Inputs.learn(cut, table, None).cut(table)
-    joined = np.concatenate(list(parts.values()), axis=1)
-    assert np.array_equal(joined, table[:, order])
+    for rows in (table, pd.DataFrame(table), pl.DataFrame(table), sparse.csr_array(table)):
+        parts = Inputs.learn(cut, rows, None).cut(rows)
+        arrays = [part.toarray() if sparse.issparse(part) else part for part in parts.values()]
+        assert np.array_equal(np.concatenate(arrays, axis=1), table[:, order])
 
 
 # -- a mixed table, all the way ----------------------------------------------------------------

@@ -38,6 +38,16 @@ class Holder(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.kept = self.model
+        self.answer = 42
+
+
+class PartsHolder(Holder):
+    """One that keeps the model in pieces."""
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self.kept = {"layers": [*self.model.layers], "weights": tuple(self.model.weights)}
+        self.optimizer = self.model.optimizer
 
 
 CALLBACKS = {
@@ -49,6 +59,7 @@ CALLBACKS = {
     "averages": {"callbacks": SwapEMAWeights(), "optimizer__use_ema": True},
     "scores": {"callbacks": EpochScoring("roc_auc"), "validation_split": 0.2},
     "one that holds the model": {"callbacks": Holder},
+    "one that holds its parts": {"callbacks": PartsHolder},
 }
 
 
@@ -235,6 +246,28 @@ def test_what_a_callback_measured_is_kept():
     assert stop.best == estimator.callbacks_["early_stopping"].best
     assert stop.best_weights is None and stop.model is None
     assert estimator.callbacks_["early_stopping"].best_weights is not None
+
+
+def test_what_a_callback_keeps_of_its_own_is_kept():
+    """And its live self still has the model."""
+    estimator = fitted(callbacks=PartsHolder)
+    live, kept = (e.callbacks_["parts_holder"] for e in (estimator, copy.deepcopy(estimator)))
+    assert kept.answer == 42 and kept.optimizer is None
+    assert kept.kept == {"layers": [None, None], "weights": (None,) * 4}
+    assert live.optimizer is estimator.model_.optimizer
+
+
+@pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.Adam()])
+def test_a_shallow_copy_shares_the_model(optimizer):
+    """As of any estimator; a parameter set on one, or a new fit of it, leaves the other alone."""
+    one = fitted(optimizer=optimizer, hidden=3)
+    before = one.predict_proba(X)
+    two = copy.copy(one)
+    assert two.model_ is one.model_ and two.optimizer is one.optimizer
+    assert np.array_equal(two.predict_proba(X), before)
+    two.set_params(hidden=5, optimizer__learning_rate=0.5).fit(X, y)
+    assert one.get_params()["hidden"] == 3 and "optimizer__learning_rate" not in one._sk_params
+    assert np.array_equal(one.predict_proba(X), before)
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])

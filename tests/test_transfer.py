@@ -1,5 +1,8 @@
 """Transfer: pretrained weights and frozen layers in a search, then a second, finer training."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -41,12 +44,12 @@ def head_on(base):
     config, weights = base.get_config(), base.get_weights()
 
     def transferred(meta, frozen=True):
-        copy = keras.Sequential.from_config(config)
-        copy.set_weights(weights)
-        copy.trainable = not frozen
+        own = keras.Sequential.from_config(config)
+        own.set_weights(weights)
+        own.trainable = not frozen
         units, activation = meta["n_output_units_"], meta["output_activation_"]
         return keras.Sequential(
-            [layers.Input((64,)), copy, layers.Dense(units, activation=activation)]
+            [layers.Input((64,)), own, layers.Dense(units, activation=activation)]
         )
 
     return transferred
@@ -105,6 +108,42 @@ def test_a_second_fit_trains_other_layers(digits, pretrained):
     ):
         assert not any(map(np.array_equal, now, before))
         assert max(np.abs(a - b).max() for a, b in zip(now, before, strict=True)) < 0.1
+
+
+def stacked(base):
+    """Put a head on a base as a stack."""
+    return keras.Sequential([layers.Input((64,)), base, layers.Dense(5, "softmax")])
+
+
+def joined(base):
+    """Put a head on a base as a graph."""
+    inputs = keras.Input((64,))
+    return keras.Model(inputs, layers.Dense(5, "softmax")(base(inputs)))
+
+
+COPIES = {
+    "fit": lambda estimator: estimator,
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("built", [stacked, joined])
+def test_what_is_frozen_in_a_template_is_set_free_in_its_copy(built, copied, digits):
+    """One word sets the base of a fitted model free, layers and all, as it did on the template."""
+    X, y = digits[0]
+    base = keras.Sequential([layers.Input((64,)), layers.Dense(8)], name="base")
+    base.trainable = False
+    template = built(base)
+    clf = KerasClassifier(template, optimizer="adam", random_state=0).fit(X, y)
+    model = copied(clf).model_
+    assert not model.get_layer("base").trainable
+    model.get_layer("base").trainable = True
+    assert len(model.trainable_variables) == 4
+    model.compile(keras.optimizers.Adam(), loss="sparse_categorical_crossentropy")
+    tuned = KerasClassifier(model, random_state=0).fit(X, y)
+    assert not np.array_equal(base_weights(tuned)[0], base.get_weights()[0])
 
 
 def test_a_fitted_model_is_a_template_for_the_second_fit(digits, pretrained):

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skcb import KerasTransformer
 from skcb.callbacks import EarlyStopping
 from tests.fakes import stable
-from tests.models import X, untrainable
+from tests.models import Untrainable, X, untrainable
 from tests.test_checks import EXPECTED
 
 
@@ -45,6 +45,15 @@ def graph(meta, code=3):
     parts = nested(meta, code).layers
     inputs = keras.Input((meta["n_features_in_"],))
     return keras.Model(inputs, parts[1](parts[0](inputs)))
+
+
+def images(meta, code=2):
+    """Build an autoencoder of images."""
+    model = keras.Sequential([layers.Input(meta["X_shape_"][1:])])
+    model.add(layers.Conv2D(code, 3, 2, padding="same", activation="relu", name="code"))
+    units, activation = meta["n_output_units_"], meta["output_activation_"]
+    model.add(layers.Conv2DTranspose(units, 3, 2, padding="same", activation=activation))
+    return model
 
 
 def narrow(meta):
@@ -124,9 +133,66 @@ def test_early_stopping_stops_it():
     assert coder.n_iter_ == 2
 
 
+@pytest.mark.parametrize("loss", [None, "binary_crossentropy"])
+def test_images_are_given_back_as_images(loss):
+    """The codes, maps of features here, are a row each; another loss has another activation."""
+    digits = load_digits().images[:200, ..., None] / 16
+    coder = KerasTransformer(
+        images,
+        layer="code",
+        optimizer=keras.optimizers.Adam(0.02),
+        loss=loss,
+        epochs=30,
+        random_state=0,
+    ).fit(digits)
+    assert coder.transform(digits).shape == (200, 4 * 4 * 2)
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(coder)).transform(digits), coder.transform(digits)
+    )
+    assert len(coder.get_feature_names_out()) == 4 * 4 * 2
+    back = coder.set_params(layer=None).transform(digits).reshape(digits.shape)
+    assert len(coder.get_feature_names_out()) == 8 * 8
+    nearer = ((back - digits) ** 2).mean() / ((digits.mean(axis=0) - digits) ** 2).mean()
+    assert nearer < (0.5 if loss is None else 1.0)
+    assert (back.min() >= 0) == (loss is not None)  # by the sigmoid that `meta` names then
+
+
+def test_watched_images_of_another_shape_are_refused():
+    """The convolution would take them."""
+    with pytest.raises(ValueError, match=r"rows of the shape \(8, 4, 1\), but KerasTransformer"):
+        KerasTransformer(images).fit(np.zeros((6, 8, 8, 1)), X_val=np.zeros((6, 8, 4, 1)))
+
+
+def test_series_are_given_back_as_series():
+    """From a code that is one row of numbers."""
+
+    def recurrent(meta):
+        model = keras.Sequential([layers.Input(meta["X_shape_"][1:]), layers.GRU(3, name="code")])
+        model.add(layers.RepeatVector(meta["X_shape_"][1]))
+        model.add(layers.GRU(meta["n_output_units_"], return_sequences=True))
+        return model
+
+    series = X.reshape(24, 4, 2)
+    coder = KerasTransformer(recurrent, layer="code", validation_split=0.2).fit(series)
+    assert coder.transform(series).shape == (24, 3) and "val_loss" in coder.history_
+
+
+def test_an_output_of_another_shape_is_refused():
+    """A row of 64 units is no image; the message says what gives one."""
+
+    def flat(meta):
+        inputs = keras.Input(meta["X_shape_"][1:])
+        return Untrainable(inputs, layers.Dense(64)(layers.Flatten()(inputs)))
+
+    with pytest.raises(
+        ValueError, match=r"64 units, but X has rows of the shape \(8, 8, 1\).*Reshape"
+    ):
+        KerasTransformer(flat).fit(np.zeros((10, 8, 8, 1)))
+
+
 def test_sparse_rows_are_their_own_targets():
     """Both dense a batch at a time, with the numbers of dense rows."""
-    rows = sparse.csr_array(np.where(X > 0.5, X, 0))
+    rows = sparse.csr_array(np.tile(np.where(X > 0.5, X, 0), 9))  # of a width that is new to Keras
     a, b = (
         KerasTransformer(stack, validation_split=0.25, **PARAMS).fit(r)
         for r in (rows, rows.toarray())

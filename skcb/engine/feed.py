@@ -21,6 +21,21 @@ def is_dataset(value: Any) -> bool:
     return is_keras(value, "PyDataset") or is_iterator(value) or _is_loader(value)
 
 
+def refuse_dataset(X: Any, who: str) -> None:
+    """Refuse a dataset where rows are cut into folds.
+
+    Raises
+    ------
+    ValueError
+    """
+    if is_dataset(X):
+        raise ValueError(
+            f"X is a dataset ({type(X).__name__}), which has no rows that {who} could cut into "
+            "folds: give arrays. `fit` and `predict` of the estimator alone take a dataset, with "
+            "`validation_data` for the watched rows."
+        )
+
+
 def is_iterator(value: Any) -> bool:
     """Tell whether a value makes its batches but once, as a generator does."""
     return hasattr(value, "__next__")
@@ -144,7 +159,13 @@ class Feed:
                 f"`{self._name}` must make batches of (x, y) or (x, y, sample_weight), but its "
                 f"first is {type(batch).__name__}: {batch!r:.80}."
             )
-        return _as_arrays(batch)
+        arrays = _as_arrays(batch)
+        if isinstance(arrays[1], np.ndarray) and arrays[1].ndim == 0:
+            raise ValueError(
+                f"`{self._name}` makes single rows, and batches are wanted: give "
+                f"`{self._name}.batch(32)`, say."
+            )
+        return arrays
 
 
 def inputs_of(source: Any, steps: int | None = None) -> Iterator[Any]:

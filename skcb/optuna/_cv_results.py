@@ -69,14 +69,31 @@ def _error(trial: FrozenTrial) -> str:
 def _scores(trial: FrozenTrial, name: str, decisive: str, n_splits: int) -> list[float]:
     """Return the score of each fold; of a trial that did not come to its end, NaN."""
     missing = [np.nan] * n_splits
-    if trial.state is not TrialState.COMPLETE:
+    if trial.state is TrialState.PRUNED:
         return missing
-    if _error(trial):  # its value is `error_score`
-        return [float(trial.values[0])] * n_splits
+    if _error(trial):
+        is_scored = trial.state is TrialState.COMPLETE  # by `error_score`
+        return [float(trial.values[0])] * n_splits if is_scored else missing
     by_name = trial.user_attrs.get("scores", {})
     own = trial.user_attrs.get("fold_scores") if name == decisive else None
     found: list[float] = by_name.get(name, own) or missing
-    return found
+    return found if len(found) == n_splits else missing
+
+
+def not_finite(trials: Sequence[FrozenTrial], means: Sequence[float], n_splits: int) -> list[int]:
+    """Return the numbers of trials that were scored in every fold, with a mean that is not finite.
+
+    Not of those that were pruned, have failed or were killed: their means are NaN for a reason that
+    is known.
+    """
+    return [
+        trial.number
+        for trial, mean in zip(trials, means, strict=True)
+        if not np.isfinite(mean)
+        and trial.state is not TrialState.PRUNED
+        and not _error(trial)
+        and len(trial.user_attrs.get("score_seconds", [])) == n_splits
+    ]
 
 
 def _seconds(trial: FrozenTrial, name: str, n_splits: int) -> list[float]:
@@ -86,7 +103,8 @@ def _seconds(trial: FrozenTrial, name: str, n_splits: int) -> list[float]:
 
 
 def _moments(name: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"mean_{name}": rows.mean(axis=1), f"std_{name}": rows.std(axis=1)}
+    with np.errstate(invalid="ignore"):  # the spread of infinite scores
+        return {f"mean_{name}": rows.mean(axis=1), f"std_{name}": rows.std(axis=1)}
 
 
 def _ranks(means: np.ndarray) -> np.ndarray:

@@ -35,6 +35,15 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
+def forget(trial: Any) -> None:
+    """Take back the reason that a trial has from a worker that was killed as it failed.
+
+    Optuna's retry of a stale trial inherits its user attributes.
+    """
+    if trial.user_attrs.get("error"):
+        trial.set_user_attr("error", "")
+
+
 def outcome(error: Exception, error_score: Any) -> float:
     """Return the value of a trial whose fit raised, or end it otherwise.
 

@@ -7,11 +7,12 @@ scores to ``_candidates``.
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Collection, Mapping
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 
 from skcb._names import suggestion
 
@@ -25,6 +26,23 @@ def by_name(estimator: Any, scoring: Any) -> dict[str, Any]:
     """Return several scorers by their names; of one, none."""
     known = scoring if isinstance(scoring, Mapping) else {n: n for n in names(scoring)}
     return {name: check_scoring(estimator, each) for name, each in known.items()}
+
+
+def check_known(scoring: Any) -> None:
+    """Refuse a name that scikit-learn has no scorer for, before it lists all that it has.
+
+    Raises
+    ------
+    ValueError
+    """
+    every = scoring.values() if isinstance(scoring, Mapping) else [scoring, *names(scoring)]
+    legal = get_scorer_names()
+    for name in every:
+        if isinstance(name, str) and name not in legal:
+            raise ValueError(
+                f"`scoring` must be one of scikit-learn's scorers by name, or a function, but got "
+                f"{name!r}. {suggestion(name, legal)}"
+            )
 
 
 def check_refit(refit: Any, scoring: Any) -> None:
@@ -73,6 +91,21 @@ def take_weights(scorer: Any) -> bool:
     # How scikit-learn's own searches ask; test_search.py notices if it goes.
     asked = getattr(scorer, "_accept_sample_weight", None)
     return bool(asked()) if asked is not None else "sample_weight" in signature(scorer).parameters
+
+
+def warn_of_weights(estimator: Any, scoring: Any, scorers: Any, *, stacklevel: int) -> None:
+    """Warn of scorers that leave out weights which the fits are given."""
+    several = by_name(estimator, scoring)
+    without = [f"`{name}`" for name, each in several.items() if not take_weights(each)]
+    if not several and not take_weights(scorers):
+        without = [f"`scoring={scoring!r}`"]
+    if without:
+        warnings.warn(
+            f"{', '.join(without)} does not take `sample_weight`: fits are weighted, and this "
+            "score is not.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def checked_index(index: Any, n: int) -> int:

@@ -16,6 +16,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from skcb._names import nearest
+
 Space = Mapping[str, BaseDistribution] | Callable[[optuna.Trial], Mapping[str, Any]]
 
 
@@ -66,7 +68,7 @@ def check(space: Any, candidate: Callable[[Mapping[str, Any]], Any]) -> None:
     ValueError
         An empty space, or a name that reaches nothing.
     TypeError
-        Neither a dict nor a function, or an entry that is no distribution.
+        Neither a dict nor a function, a key that is no name, or an entry that is no distribution.
     """
     if not isinstance(space, Mapping):
         if not callable(space):
@@ -78,6 +80,8 @@ def check(space: Any, candidate: Callable[[Mapping[str, Any]], Any]) -> None:
     if not space:
         raise ValueError("`space` is empty: there is nothing to search.")
     for name, distribution in space.items():
+        if not isinstance(name, str):
+            raise TypeError(f"`space` must have names of parameters as its keys but got {name!r}.")
         if not isinstance(distribution, BaseDistribution):
             raise TypeError(
                 f"`space[{name!r}]` must be one of optuna.distributions but got {distribution!r}."
@@ -87,7 +91,19 @@ def check(space: Any, candidate: Callable[[Mapping[str, Any]], Any]) -> None:
     try:
         candidate(values)
     except ValueError as error:
-        raise ValueError(f"`space`: {error}") from error
+        hint = "" if "Did you mean" in str(error) else _hint(space, candidate({}))
+        raise ValueError(f"`space`: {error}{hint}") from error
+
+
+def _hint(space: Mapping[str, Any], estimator: Any) -> str:
+    """Offer a whole name where the error speaks of a part of it, or of one without its prefix."""
+    known = sorted(estimator.get_params(deep=True))
+    for name in (name for name in space if name not in known):
+        inner = [each for each in known if each.endswith(f"__{name}")]
+        near = min(inner, key=len) if inner else nearest(name, known)
+        if near is not None:
+            return f" Did you mean `{near}`?"
+    return ""
 
 
 def _any_value(distribution: Any) -> Any:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from skcb import _inside, _runs
+from skcb._clock import refuse_late
 from skcb._folds import Folds
 from skcb._pending import CannotWait, PendingFit, prepare
+from skcb.optuna._artifacts import Keep
 
 Report = Callable[[int, Sequence[float]], None]
 """Is told epochs trained and the score of each fold; may raise to end the trial."""
@@ -25,6 +27,10 @@ NOT_WATCHED = (
     "with `prune=True` a trial is judged by its watched rows, and there are none: give the "
     "estimator `validation_split=0.2`, or `X_val` and `y_val` in `fit_params`, or set "
     "`prune=False` or `strategy='sequential'`."
+)
+
+NO_FOLDS = (
+    "`cv` gives no folds: a list of splits must not be empty, nor a generator of them used up."
 )
 
 
@@ -93,6 +99,7 @@ def lockstep(
     place: str,
     report: Report | None = None,
     every: int = 1,
+    keep: Keep | None = None,
 ) -> None:
     """Train all folds together, some epochs at a time, and score them.
 
@@ -110,6 +117,8 @@ def lockstep(
         Told of the scores on the watched rows each time that all folds have trained as long.
     every : int, default=1
         Epochs between two reports.
+    keep : function, optional
+        Is given what the folds have learned when all of them have ended, however they did.
 
     Raises
     ------
@@ -117,10 +126,16 @@ def lockstep(
         An estimator whose fit cannot be handed out.
     ValueError
         There are no watched rows to report on.
+    OutOfTime
+        A deadline in force has passed before the next epoch, of whichever fold.
     """
     with ExitStack() as ends:
-        estimators, fits = [], []
+        estimators: list[Any] = []
+        fits: list[PendingFit] = []
+        if keep is not None:
+            ends.callback(_keep_all, estimators, fits, keep)  # the first in is the last out
         for fold in range(len(folds)):
+            refuse_late()
             with record.timed(fold), _runs.announced(f"{place}/fold-{fold}"):
                 estimators.append(folds.candidate(params))
                 fits.append(ends.enter_context(_prepared(folds, estimators[fold], fold)))
@@ -135,6 +150,14 @@ def lockstep(
                 fit.finish()
                 record.fold_best_epochs.append(int(fit.estimator.best_epoch_))
                 record.fold_scores.append(folds.score(estimators[fold], fold))
+
+
+def _keep_all(estimators: list[Any], fits: list[PendingFit], keep: Keep) -> None:
+    for fold, fit in enumerate(fits):
+        # Not the fitted estimator's: of a trial that has ended early it is none.
+        state = fit._state
+        if state.begun:
+            keep(fold, estimators[fold], [(state.history, state.model)])
 
 
 def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit:
@@ -178,6 +201,7 @@ def sequential(
     *,
     place: str,
     report: Callable[[Sequence[float]], None] | None = None,
+    keep: Keep | None = None,
 ) -> None:
     """Train and score the folds one after the other.
 
@@ -187,14 +211,25 @@ def sequential(
         As in :func:`lockstep`.
     report : function, optional
         Told of the scores on the test folds after each.
+    keep : function, optional
+        Is given what a fold has learned once it is fitted.
+
+    Raises
+    ------
+    OutOfTime
+        A deadline in force has passed before the next epoch of a Keras step, or the next fold.
     """
     for fold in range(len(folds)):
+        refuse_late()
         with record.timed(fold):
             estimator = folds.candidate(params)
             with _runs.announced(f"{place}/fold-{fold}"):
                 folds.fit(estimator, fold)
-            record.fold_scores.append(folds.score(estimator, fold))
         steps = _inside.trained(estimator)
+        if keep is not None:
+            keep(fold, estimator, [(step.history_, step.model_) for step in steps])
+        with record.timed(fold):
+            record.fold_scores.append(folds.score(estimator, fold))
         one = steps[0] if len(steps) == 1 else None
         record.fold_epochs.append(-1 if one is None else int(one.n_iter_))
         record.fold_best_epochs.append(-1 if one is None else int(one.best_epoch_))

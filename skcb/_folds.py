@@ -47,7 +47,7 @@ class Folds:
     Raises
     ------
     ValueError
-        A dataset, X and y of different lengths, or folds that are too many for a class.
+        A dataset, X and y of different lengths, no folds, or too many for a class.
     """
 
     def __init__(
@@ -71,6 +71,11 @@ class Folds:
         _refuse_rare_classes(splitter, y)
         self.routed = _routed(estimator, splitter, self._scorer, dict(fit_params or {}))
         self.splits = list(splitter.split(self.X, self.y, **self.routed.splitter.split))
+        if not self.splits:
+            raise ValueError(
+                "`cv` gives no folds: a list of splits must not be empty, nor a generator of them "
+                "used up."
+            )
 
     def __len__(self) -> int:
         return len(self.splits)

@@ -70,6 +70,11 @@ class PendingFit:
         return self._ended or self.stopped or self._state.epoch >= self._state.epochs
 
     @property
+    def trained(self) -> tuple[dict[str, Any], Any] | None:
+        """History and model as they are by now; None before training has begun."""
+        return (self._state.history, self._state.model) if self._state.begun else None
+
+    @property
     def n_rows(self) -> int:
         """Number of rows that train."""
         return len(self._state.train)

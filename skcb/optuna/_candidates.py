@@ -17,10 +17,13 @@ import optuna
 from sklearn.utils.metaestimators import _safe_split  # cuts kernels on both sides, and y=None
 
 from skcb import _runs
+from skcb._clock import Deadline
 from skcb._folds import Folds
-from skcb.optuna import _failures, _space
+from skcb.optuna import _failures, _space, _workers
+from skcb.optuna._artifacts import Artifacts, Keep
 from skcb.optuna._reporting import Reporter
 from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
+from skcb.optuna._timeouts import until
 
 
 class CannotPrune(Exception):
@@ -85,22 +88,22 @@ class Candidates(Folds):
         task = self.context.subcontext(
             task_name="candidate-split-evaluation", task_id=self._number * len(self) + fold
         )
-        with task.propagate_callback_context(estimator):
-            task.call_on_fit_task_begin(estimator=self._owner, X=X, y=y)
-            try:
-                return _fitted(estimator, X, y, self._cut(self.routed.estimator.fit, rows))
-            finally:
-                task.call_on_fit_task_end(estimator=self._owner, X=X, y=y)
+        params = self._cut(self.routed.estimator.fit, rows)
+        return self._fit_as(task, estimator, X, y, params)
 
     def refit(self, estimator: Any, context: Any) -> Any:
         """Fit on all rows, as a task of the search."""
         task = context.subcontext(task_name="refit-with-best-params")
+        return self._fit_as(task, estimator, self.X, self.y, self.routed.estimator.fit)
+
+    def _fit_as(self, task: Any, estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
+        told = {"estimator": self._owner, "X": X, "y": y, "metadata": weights_of(params)}
         with task.propagate_callback_context(estimator):
-            task.call_on_fit_task_begin(estimator=self._owner, X=self.X, y=self.y)
+            task.call_on_fit_task_begin(**told)
             try:
-                return _fitted(estimator, self.X, self.y, self.routed.estimator.fit)
+                return estimator.fit(X, **params) if y is None else estimator.fit(X, y, **params)
             finally:
-                task.call_on_fit_task_end(estimator=self._owner, X=self.X, y=self.y)
+                task.call_on_fit_task_end(**told)
 
     def score(self, estimator: Any, fold: int) -> float:
         """Score by every scorer on the test rows of a fold, and return the score that counts."""
@@ -141,8 +144,10 @@ def _by_name(scores: Any) -> dict[str, float]:
     return {str(name): float(score) for name, score in scores.items()}
 
 
-def _fitted(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
-    return estimator.fit(X, **params) if y is None else estimator.fit(X, y, **params)
+def weights_of(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what scikit-learn's searches tell callbacks of a fit's parameters."""
+    weights = params.get("sample_weight")
+    return None if weights is None else {"sample_weight": weights}
 
 
 class Objective:
@@ -155,6 +160,9 @@ class Objective:
     reports : {"epochs", "folds", None}
         After what the pruner is asked.
     error_score : str or float
+    artifacts : Artifacts
+    deadline : Deadline or None
+        After which no epoch of a trial begins.
 
     Attributes
     ----------
@@ -163,20 +171,34 @@ class Objective:
     """
 
     def __init__(
-        self, candidates: Candidates, space: Any, reports: str | None, error_score: Any
+        self,
+        candidates: Candidates,
+        space: Any,
+        reports: str | None,
+        error_score: Any,
+        artifacts: Artifacts,
+        deadline: Deadline | None,
     ) -> None:
         self._candidates = candidates
         self._space = space
         self._reports = reports
         self._error_score = error_score
+        self._artifacts = artifacts
+        self._deadline = deadline
         self.first_error: Exception | None = None
+        self._has_begun = False
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the mean score, and write into the trial what its row in the table needs."""
+        with self._artifacts.of(trial) as keep, until(self._deadline, trial):
+            return self._value(trial, keep)
+
+    def _value(self, trial: optuna.Trial, keep: Keep | None) -> float:
         folds, record = self._candidates.of_trial(trial.number), Record()
+        _failures.forget(trial)
         try:
             with folds.settings():
-                self._train(folds, record, trial)
+                self._train(folds, record, trial, keep)
         except (optuna.TrialPruned, CannotPrune):
             raise
         except Exception as error:
@@ -190,16 +212,21 @@ class Objective:
             trial.set_user_attr("score_seconds", folds.score_seconds)
         return float(np.mean(record.fold_scores))
 
-    def _train(self, folds: Candidates, record: Record, trial: optuna.Trial) -> None:
+    def _train(
+        self, folds: Candidates, record: Record, trial: optuna.Trial, keep: Keep | None
+    ) -> None:
         params = _space.suggest(self._space, trial)
+        if not self._has_begun:
+            self._has_begun = True
+            _workers.warn_of_repetition(trial)
         place = f"{folds.place}/trial-{trial.number}"
         reporter = Reporter(trial, 1.0)
         if self._reports != "epochs":
             report = reporter.after_fold if self._reports else None
-            sequential(folds, params, record, place=place, report=report)
+            sequential(folds, params, record, place=place, report=report, keep=keep)
             return
         try:
-            lockstep(folds, params, record, place=place, report=reporter.after_epochs)
+            lockstep(folds, params, record, place=place, report=reporter.after_epochs, keep=keep)
         except NotInStep as error:
             raise CannotPrune(error.__cause__ or error) from error
         except ValueError as error:

@@ -6,23 +6,27 @@ order to ``_strategies``, the pruner to ``_reporting`` and what raised to ``_fai
 
 from __future__ import annotations
 
+import copy
 import numbers
+import os
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optuna
 
 from skcb import _inside, _runs
+from skcb._clock import Deadline, OutOfTime
 from skcb._folds import Folds, is_watched
-from skcb._judged import boolean
+from skcb._judged import boolean, seconds
 from skcb._names import suggestion
 from skcb._refit import retrained
-from skcb.optuna import _failures, _space
+from skcb.optuna import _artifacts, _failures, _scorers, _space, _studies, _workers
 from skcb.optuna._reporting import Reporter, sign_of
 from skcb.optuna._space import Space
 from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
+from skcb.optuna._timeouts import until
 
 __all__ = ["CrossValObjective"]
 
@@ -70,6 +74,9 @@ class CrossValObjective:
     error_score : {"fail", "prune", "raise"} or float, default="fail"
         What a fit that raises makes of its trial: failed, pruned, the exception, or this value.
         The reason stands in the trial's user attribute ``error``.
+    artifact_store : optuna.artifacts store, optional
+        Keeps two files for each fold of a trial, by Optuna's artifact API: its history, as CSV with
+        a row for each epoch, and its model as training left it, as Keras saves it.
 
     Raises
     ------
@@ -77,7 +84,8 @@ class CrossValObjective:
         An empty space, a name that the estimator does not have, X and y of different lengths, more
         folds than a class has rows, or nothing to prune by.
     TypeError
-        Something in the space that is no distribution, or an estimator without a Keras step.
+        Something in the space that is no distribution, an estimator without a Keras step, or a
+        store that is none.
 
     Notes
     -----
@@ -89,6 +97,9 @@ class CrossValObjective:
     the folds of the score that ``scoring`` gives on the rows that the Keras step watches; the test
     fold is not looked at. A fold that EarlyStopping has ended counts with the best of its scores.
     Behind a TransformedTargetRegressor these scores are those of the transformed target.
+
+    A study is told what its trials are about, in its user attributes, and refused for another
+    space, ``cv`` or ``scoring`` and for other data, unless none of its trials has a value yet.
 
     With ``"sequential"`` the step is the index of the fold and the value the mean of the test
     scores so far; for a WilcoxonPruner, which compares trials fold by fold, the fold's own.
@@ -119,6 +130,8 @@ class CrossValObjective:
     [1, 2, 3]
     """
 
+    _deadline: Deadline | None = None
+
     def __init__(
         self,
         estimator: Any,
@@ -133,6 +146,7 @@ class CrossValObjective:
         report_every: int = 1,
         strategy: str = "lockstep",
         error_score: Any = "fail",
+        artifact_store: Any = None,
     ) -> None:
         self.estimator = estimator
         self.space = space
@@ -145,10 +159,16 @@ class CrossValObjective:
         self.strategy = _checked_strategy(strategy)
         self.error_score = _failures.check(error_score)
         _check_estimator(estimator)
+        _scorers.check_known(scoring)
+        self.artifact_store = _artifacts.check(artifact_store, estimator)
         self._folds = Folds(estimator, X, y, cv=cv, scoring=scoring, fit_params=self.fit_params)
         _space.check(space, self._folds.candidate)
         if self.prune and strategy == "lockstep" and not self._may_watch():
             raise ValueError(NOT_WATCHED)
+        self._artifacts = _artifacts.Artifacts(artifact_store, self.fit_params)
+        self._about: dict[str, Any] | None = None
+        self._made_in = os.getpid()
+        self._met: set[tuple[int, str]] = set()
 
     @property
     def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -170,21 +190,33 @@ class CrossValObjective:
         Raises
         ------
         optuna.TrialPruned
-            The pruner ends the trial, a callback of the user's own does, or the fit raised and
-            ``error_score="prune"``.
+            The pruner ends the trial, a callback of the user's own does, the time of
+            :meth:`within` is over, or the fit raised and ``error_score="prune"``.
         ValueError
-            A study whose direction does not go with the scorer.
+            A study whose direction does not go with the scorer, or that has trials of another
+            space, ``cv`` or ``scoring`` or of other data.
         TypeError
             An estimator that cannot be trained in lock-step.
+        Exception
+            Of the artifact store, where it cannot be written; whatever ``error_score`` says.
         """
+        with self._artifacts.of(trial) as keep, until(self._deadline, trial):
+            return self._value(trial, keep)
+
+    def _value(self, trial: Any, keep: _artifacts.Keep | None) -> float:
         sign = sign_of(trial, self._folds)
+        is_first = self._meet(trial)
         params = self.suggest(trial)
+        if is_first:
+            _workers.warn_of_repetition(trial)
+        _failures.forget(trial)
         record = Record()
         try:
             study = getattr(getattr(trial, "study", None), "study_name", "study")
             place = f"{_runs.slug(study)}/trial-{trial.number}"
-            self._train(params, record, place, Reporter(trial, sign) if self.prune else None)
-        except (optuna.TrialPruned, NotInStep):
+            reporter = Reporter(trial, sign) if self.prune else None
+            self._train(params, record, place, reporter, keep)
+        except (optuna.TrialPruned, NotInStep, OutOfTime):
             raise
         except Exception as error:
             trial.set_user_attr("error", _failures.reason(error))
@@ -196,6 +228,34 @@ class CrossValObjective:
             for name, values in record.known().items():
                 trial.set_user_attr(name, values)
         return sign * float(np.mean(record.fold_scores))
+
+    def within(self, timeout: float | None) -> Self:
+        """Return the same objective with a time limit that counts from now.
+
+        ``study.optimize(objective, timeout=600)`` begins no trial after ten minutes, but lets the
+        one that runs go on. ``study.optimize(objective.within(600))`` ends it too: no fold begins
+        another epoch. Such a trial is pruned, its user attribute ``stopped_by`` is ``"timeout"``,
+        and the study begins no other.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds; None for no limit.
+
+        Returns
+        -------
+        CrossValObjective
+            Shares everything else with this one, which has no limit still.
+
+        Raises
+        ------
+        ValueError
+            No positive number.
+        """
+        limit = seconds("timeout", timeout)
+        new = copy.copy(self)
+        new._deadline = None if limit is None else Deadline(limit)
+        return new
 
     def evaluate(self, params: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Score parameters without a trial, and without pruning.
@@ -272,13 +332,36 @@ class CrossValObjective:
                 best_epochs=best_epochs,
             )
 
+    def _meet(self, trial: Any) -> bool:
+        """Look at a trial's study, and tell whether this process has not met it before."""
+        study = getattr(trial, "study", None)  # a FixedTrial has none
+        if study is None:
+            return False
+        if self._about is None:
+            self._about = _studies.described(self.space, self._folds, (self.scoring, None))
+        name = study.study_name
+        _studies.agree(study, self._about, f"the study {name!r}", new=trial.number)
+        place = (os.getpid(), name)
+        if place in self._met:
+            return False
+        self._met.add(place)
+        _workers.warn_of_lock(trial.storage)
+        if self._made_in != os.getpid():
+            _workers.warn_of_memory(study, trial)
+        return True
+
     def _train(
-        self, params: Mapping[str, Any], record: Record, place: str, reporter: Reporter | None
+        self,
+        params: Mapping[str, Any],
+        record: Record,
+        place: str,
+        reporter: Reporter | None,
+        keep: _artifacts.Keep | None = None,
     ) -> None:
         with self._folds.settings():
             if self.strategy == "sequential":
                 after_fold = None if reporter is None else reporter.after_fold
-                sequential(self._folds, params, record, place=place, report=after_fold)
+                sequential(self._folds, params, record, place=place, report=after_fold, keep=keep)
                 return
             after_epochs = None if reporter is None else reporter.after_epochs
             lockstep(
@@ -288,6 +371,7 @@ class CrossValObjective:
                 place=place,
                 report=after_epochs,
                 every=self.report_every,
+                keep=keep,
             )
 
     def _may_watch(self) -> bool:

@@ -1,12 +1,13 @@
 """OptunaSearchCV: a study behind scikit-learn's search interface.
 
-Owns the parameters, the road through ``fit`` and the best trial. Leaves the study to ``_studies``,
-a trial to ``_candidates``, the table to ``_cv_results`` and answers after the fit to ``_found``.
+Owns the parameters, the road through ``fit`` and the best trial. Leaves to ``_arguments`` what
+parameters may be, the study to ``_studies``, a trial to ``_candidates``, the table to
+``_cv_results``, to ``_outcome`` what is said of failed trials, and answers after the fit to
+``_found``.
 """
 
 from __future__ import annotations
 
-import numbers
 import time
 import warnings
 from collections.abc import Mapping
@@ -19,23 +20,24 @@ import sklearn
 from joblib import effective_n_jobs
 from sklearn.base import clone, is_classifier
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from skcb import _inside
+from skcb._clock import Deadline
 from skcb._fingerprint import fingerprint
+from skcb.engine.feed import refuse_dataset
 from skcb.exceptions import TrainingWarning
-from skcb.optuna import _failures, _scorers, _space, _studies
-from skcb.optuna._candidates import Candidates, CannotPrune, Objective
+from skcb.optuna import _arguments, _artifacts, _outcome, _scorers, _space, _studies, _workers
+from skcb.optuna._candidates import Candidates, CannotPrune, Objective, weights_of
 from skcb.optuna._cv_results import FINISHED, cv_results
 from skcb.optuna._found import Found
 
 __all__ = ["OptunaSearchCV"]
 
-_NOT_IN_NAME = ("storage", "study_name", "verbose")
+_NOT_IN_NAME = ("storage", "study_name", "verbose", "artifact_store")
 """Parameters that make no other study of a clone."""
 
 
@@ -58,7 +60,9 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
     n_trials : int or None, default=10
         Trials of one ``fit``; None for as many as ``timeout`` allows.
     timeout : float, optional
-        Seconds after which no trial is begun.
+        Seconds after which no trial is begun, and no epoch of one that runs: it is pruned, and its
+        user attribute ``stopped_by`` is ``"timeout"``. Of an estimator that is not Keras the fold
+        is fitted to its end. The refit is not counted.
     sampler : optuna.samplers.BaseSampler, optional
         Every fit works with a copy. None for a TPESampler that ``random_state`` seeds.
     pruner : optuna.pruners.BasePruner, optional
@@ -66,7 +70,8 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         needs watched rows (``validation_split``); a WilcoxonPruner after each fold, of any
         estimator. Other pruners do not end trials of estimators that are not Keras.
     storage : str or optuna.storages.BaseStorage, optional
-        Where studies are kept; None keeps the study of each fit in memory. Clones share it.
+        Where studies are kept, and where several processes meet; None keeps the study of each fit
+        in memory. Clones share it.
     study_name : str, optional
         With a storage, a fit goes on with the study of this name if there is one. A clone, such
         as a fold of an outer cross-validation has, works on a study of its own: the name, and a
@@ -84,12 +89,16 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         Trials at the same time, in threads. With more than one the sampler's choices depend on
         which trial ends first.
     random_state : int, RandomState or None, default=None
-        Seeds the default sampler. A sampler of your own has its own seed.
+        Seeds the default sampler, together with the number of this fit's first trial, so that
+        several workers on one study may share it. A sampler of your own has its own seed.
     error_score : {"fail", "prune", "raise"} or float, default=nan
         What a fit that raises makes of its trial: failed (NaN means the same), pruned, the
         exception, or this value.
     verbose : int, default=0
         Above 0, a line for each trial. Optuna's own lines are its logger's affair.
+    artifact_store : optuna.artifacts store, optional
+        Keeps history and model of every fold of a trial, as in :class:`CrossValObjective`. Clones
+        share it.
 
     Attributes
     ----------
@@ -113,9 +122,9 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
 
     Notes
     -----
-    A study in a storage grows by ``n_trials`` with each fit. It is refused for another space,
-    estimator, ``cv`` or ``scoring`` and for other data: its trials would be compared with what they
-    cannot be compared with.
+    A study in a storage grows by ``n_trials`` with each fit, whichever process it is in. It is
+    refused for another space, estimator, ``cv`` or ``scoring`` and for other data: its trials would
+    be compared with what they cannot be compared with.
 
     Examples
     --------
@@ -157,6 +166,7 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         random_state: Any = None,
         error_score: Any = np.nan,
         verbose: int = 0,
+        artifact_store: Any = None,
     ) -> None:
         self.estimator = estimator
         self.space = space
@@ -173,14 +183,16 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         self.random_state = random_state
         self.error_score = error_score
         self.verbose = verbose
+        self.artifact_store = artifact_store
 
     def __sklearn_clone__(self) -> Self:
-        """Make an unfitted search that is equal by description and shares the storage.
+        """Make an unfitted search that is equal by description and shares storage and store.
 
         A copy of a storage in memory would collect studies that nobody sees.
         """
         params = self.get_params(deep=False)
-        params |= {k: clone(v, safe=False) for k, v in params.items() if k != "storage"}
+        shared = ("storage", "artifact_store")
+        params |= {k: clone(v, safe=False) for k, v in params.items() if k not in shared}
         new = type(self)(**params)
         new._cloned = True
         # scikit-learn's own clone carries these over and there is no public way to ask it for
@@ -232,15 +244,16 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         Raises
         ------
         ValueError
-            A parameter out of range, a name that the estimator does not have, a study that is not
-            about the same, a pruner for an estimator that cannot be trained in lock-step or watches
-            no rows, or trials that were all pruned.
+            A dataset, a parameter out of range, a name that the estimator does not have, a study
+            that is not about the same, a pruner for an estimator that cannot be trained in
+            lock-step or watches no rows, or trials that were all pruned or had no time left.
         TypeError
             A space, sampler, pruner or estimator that is none.
         Exception
             What the first trial raised, where none has come to its end.
         """
-        self._check()
+        _arguments.check(self)
+        refuse_dataset(X, "a search")
         if y is None and get_tags(self).target_tags.required:
             raise ValueError(
                 # In the words that scikit-learn's checks look for.
@@ -249,7 +262,8 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             )
         scorers = self._all_scorers()
         context = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        told = weights_of(params)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata=told)
         candidates = self._candidates(X, y, params, scorers, context)
         self.n_splits_ = len(candidates)
         self.study_ = self._study(candidates)
@@ -258,27 +272,10 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         self._choose(first_error)
         if self.refit:
             self._refit(candidates, context)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, metadata=told)
         return self
 
     # -- before the first trial ---------------------------------------------------------------
-
-    def _check(self) -> None:
-        if self.n_trials is None and self.timeout is None:
-            raise ValueError("`n_trials` and `timeout` are both None: nothing would end the study.")
-        _check_positive("n_trials", self.n_trials, numbers.Integral)
-        _check_positive("timeout", self.timeout, numbers.Real)
-        _failures.check(self.error_score)
-        if not hasattr(self.estimator, "fit") or isinstance(self.estimator, type):
-            raise TypeError(f"`estimator` must be an estimator but got {self.estimator!r}.")
-        samplers, pruners = optuna.samplers.BaseSampler, optuna.pruners.BasePruner
-        for name, kind in (("sampler", samplers), ("pruner", pruners)):
-            given = getattr(self, name)
-            if given is not None and not isinstance(given, kind):
-                raise TypeError(
-                    f"`{name}` must be one of optuna.{name}s or None but got {given!r}."
-                )
-        _scorers.check_refit(self.refit, self.scoring)
 
     def _all_scorers(self) -> Any:
         """Return one function for all scores."""
@@ -294,6 +291,8 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             weight = params.get("sample_weight")
             weighted = weight is not None and _scorers.take_weights(scorers)
             to_scorers = {"sample_weight": weight} if weighted else {}
+            if weight is not None:
+                _scorers.warn_of_weights(self.estimator, self.scoring, scorers, stacklevel=4)
         candidates = Candidates(
             self.estimator,
             X,
@@ -329,22 +328,21 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
 
     def _study(self, candidates: Candidates) -> optuna.Study:
         """Return the study of this fit: a new one, or the one that it goes on with."""
-        if self._unpickled and isinstance(self.storage, optuna.storages.InMemoryStorage):
+        _workers.warn_of_lock(self.storage)
+        copied = self._unpickled or _workers.forked()
+        if copied and isinstance(self.storage, optuna.storages.InMemoryStorage):
             warnings.warn(
-                "`storage` is in memory, and this is a copy that came by a pickle, as to another "
-                "process: nobody else will see its trials. Give a JournalStorage on a file, or "
-                "None.",
+                "`storage` is in memory, and this is a copy that came by a pickle or a fork, as to "
+                "another process: nobody else will see its trials. Give a JournalStorage on a "
+                "file, or None.",
                 TrainingWarning,
                 stacklevel=4,
             )
         name, about = self.study_name, {}
         if self.storage is not None:
             about = {
-                "space": _studies.described(self.space),
-                "data": fingerprint(candidates.X, candidates.y),
+                **_studies.described(self.space, candidates, (self.scoring, candidates.decisive)),
                 "estimator": fingerprint(type(self.estimator), self.estimator.get_params()),
-                "cv": fingerprint(self.cv),
-                "scoring": fingerprint(self.scoring, candidates.decisive),
             }
             if name is not None and self._cloned:
                 params = self.get_params(deep=False)
@@ -352,14 +350,16 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
                 name = f"{name}/{fingerprint(own, about['data'])}"
         study = _studies.opened(self.storage, name, about)
         study.pruner = deepcopy(self.pruner) or optuna.pruners.NopPruner()
-        study.sampler = deepcopy(self.sampler) or _studies.sampler(
-            self.random_state, len(study.trials)
-        )
+        study.sampler = deepcopy(self.sampler) or _workers.sampler(self.random_state)
         return study
 
     def _run(self, candidates: Candidates, context: Any) -> Exception | None:
         """Run the trials as one task, and return what the first that failed has raised."""
-        objective = Objective(candidates, self.space, self._reports(), self.error_score)
+        artifacts = _artifacts.Artifacts(self.artifact_store, candidates.routed.estimator.fit)
+        deadline = None if self.timeout is None else Deadline(self.timeout)
+        objective = Objective(
+            candidates, self.space, self._reports(), self.error_score, artifacts, deadline
+        )
         candidates.context = search = context.subcontext(
             task_name="search",
             max_subtasks=self.n_trials and self.n_trials * self.n_splits_,
@@ -387,7 +387,7 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
     def _choose(self, first_error: Exception | None) -> None:
         """Make the table, and choose the best row."""
         trials = self.study_.get_trials(deepcopy=False, states=FINISHED)
-        self._check_outcome(trials, first_error)
+        _outcome.check(trials, first_error, self.timeout)
         scored = (t.user_attrs["scores"] for t in trials if t.user_attrs.get("scores"))
         names = _scorers.names(self.scoring) or list(next(scored, ["score"]))
         self.multimetric_ = names != ["score"]
@@ -396,6 +396,7 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         decisive = self.refit if self.refit in names else names[0]
         params = [self._params_of(trial) for trial in trials]
         self.cv_results_ = cv_results(trials, params, names, decisive, self.n_splits_)
+        _outcome.warn_of_scores(self.cv_results_, trials, names, self.n_splits_)
         if self.multimetric_ and not self.refit:
             return
         if callable(self.refit):
@@ -404,27 +405,6 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             self.best_index_ = int(self.cv_results_[f"rank_test_{decisive}"].argmin())
             self.best_score_ = float(self.cv_results_[f"mean_test_{decisive}"][self.best_index_])
         self.best_params_ = self.cv_results_["params"][self.best_index_]
-
-    def _check_outcome(self, trials: Any, first_error: Exception | None) -> None:
-        """Warn of trials that failed; where none came to its end, raise what the first raised."""
-        failed = [t for t in trials if t.user_attrs.get("error")]
-        reasons = "\n".join(dict.fromkeys(t.user_attrs["error"] for t in failed))
-        if all(t.state is not optuna.trial.TrialState.COMPLETE for t in trials):
-            outcome = (
-                f"None of {len(trials)} trials has come to its end: {len(failed)} failed, "
-                f"{len(trials) - len(failed)} were pruned.\n{reasons}"
-            )
-            if first_error is None:
-                raise ValueError(outcome)
-            first_error.add_note(outcome)
-            raise first_error
-        if failed:
-            warnings.warn(
-                f"{len(failed)} of {len(trials)} trials failed; `cv_results_['trial_error']` says "
-                f"which.\n{reasons}",
-                FitFailedWarning,
-                stacklevel=5,
-            )
 
     def _params_of(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """Return what was set on the estimator, which a function may have made of the trial."""
@@ -444,14 +424,6 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         self.refit_time_ = time.perf_counter() - start
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
-
-
-def _check_positive(name: str, value: Any, kind: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, kind) or isinstance(value, bool) or not value > 0:
-        what = "a positive integer" if kind is numbers.Integral else "a positive number"
-        raise ValueError(f"`{name}` must be {what} or None but got {value!r}.")
 
 
 def _tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:

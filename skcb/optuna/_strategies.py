@@ -29,10 +29,6 @@ NOT_WATCHED = (
     "`prune=False` or `strategy='sequential'`."
 )
 
-NO_FOLDS = (
-    "`cv` gives no folds: a list of splits must not be empty, nor a generator of them used up."
-)
-
 
 class NotInStep(TypeError):
     """An estimator whose folds cannot be trained in lock-step; no trial of it could go well."""
@@ -155,9 +151,8 @@ def lockstep(
 def _keep_all(estimators: list[Any], fits: list[PendingFit], keep: Keep) -> None:
     for fold, fit in enumerate(fits):
         # Not the fitted estimator's: of a trial that has ended early it is none.
-        state = fit._state
-        if state.begun:
-            keep(fold, estimators[fold], [(state.history, state.model)])
+        if fit.trained is not None:
+            keep(fold, estimators[fold], [fit.trained])
 
 
 def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit:

@@ -313,6 +313,7 @@ def test_scores_of_scikit_learn_are_monitored():
 
 
 @pytest.mark.filterwarnings("ignore:WilcoxonPruner is experimental")
+@pytest.mark.filterwarnings("ignore:Sample size too small")  # SciPy 1.14, of which Optuna asks it
 def test_wilcoxon_pruner_is_told_each_fold_s_own_score():
     """At the index of the fold; with a threshold of 0.15 three worse folds are enough."""
     good = [[0.5, 0.2], [0.6, 0.3], [0.7, 0.1], [0.6, 0.2]]

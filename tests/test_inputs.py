@@ -55,6 +55,7 @@ def test_arrays_of_any_numeric_dtype_are_taken(dtype):
     assert np.isfinite(estimator.predict_proba(rows)).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=3))
 def test_rows_may_have_any_number_of_dimensions(shape):
@@ -314,6 +315,7 @@ def test_rows_of_several_dimensions_are_cut_along_their_first():
     np.testing.assert_allclose(estimator.predict_proba(series)[:, 1], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_inputs_are_searched_inside_a_pipeline():
     """Frames all the way, watched rows and an epoch's scores too."""
     pipe = make_pipeline(

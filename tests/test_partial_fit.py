@@ -96,6 +96,7 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pickled", [False, True])
 def test_each_call_equals_fit_stopped_there(pickled):
     """After every k calls everything is as after a fit that ended at epoch k."""

@@ -163,6 +163,7 @@ def test_watched_images_of_another_shape_are_refused():
         KerasTransformer(images).fit(np.zeros((6, 8, 8, 1)), X_val=np.zeros((6, 8, 4, 1)))
 
 
+@pytest.mark.slow
 def test_series_are_given_back_as_series():
     """From a code that is one row of numbers."""
 

@@ -45,6 +45,7 @@ def classifier(**options):
     return KerasClassifier(mlp, **options)
 
 
+@pytest.mark.slow
 def test_search_over_numbers_traces_each_function_once():
     """Twelve candidates and three folds: one trace to train, to evaluate and to predict."""
     estimator = classifier(validation_split=0.2, callbacks={"stop": EarlyStopping()})

@@ -99,6 +99,7 @@ def fold_by_hand(params, fold, estimator=None, cv=3):
 # -- what is kept ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_fold_leaves_its_history_and_its_model(store, tmp_path, strategy):
     """Those of the fold's own fit: numbers to the last digit, predictions of the plain model."""
@@ -320,6 +321,7 @@ def test_a_model_that_cannot_be_written_whole_leaves_its_weights(store, tmp_path
 # -- in studies and searches -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_keeping_changes_no_number(store):
     """Scores, curves and suggestions are those of a study that keeps nothing."""
     space = {**SPACE, "hidden": CategoricalDistribution([3, 5])}
@@ -518,6 +520,7 @@ def test_a_model_that_cannot_be_written_is_no_matter_of_the_candidate(store):
     assert [len(t.user_attrs["fold_scores"]) for t in study.trials] == [2]
 
 
+@pytest.mark.slow
 def test_nothing_holds_on_to_the_models(store):
     """Not after the trial, for a study may have thousands."""
     alive = []

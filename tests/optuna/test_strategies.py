@@ -136,6 +136,7 @@ class StopsAfter(keras.callbacks.Callback):
         self.model.stop_training = epoch + 1 == self.n_epochs
 
 
+@pytest.mark.slow
 @given(
     ends=st.lists(st.integers(1, 6), min_size=2, max_size=4),
     every=st.integers(1, 7),

@@ -19,6 +19,8 @@ from skcb.optuna import CrossValObjective, OptunaSearchCV
 from tests.models import X
 from tests.optuna.trials import RATE, SPACE, Counts, classifier, study_of, y
 
+pytestmark = pytest.mark.slow  # each waits for a second to pass
+
 STATE = optuna.trial.TrialState
 NEVER_PRUNES = optuna.pruners.ThresholdPruner(lower=-1e9)  # it is asked, and so there are reports
 TIMEOUT = 1.0

@@ -284,7 +284,10 @@ def _shapes_of(slots: list[Any]) -> list[Any]:
 
 
 def _signature(data: Any) -> Any:
-    leaves = tuple((str(t.dtype), tuple(t.shape[1:])) for t in tf.nest.flatten(data))
+    """Describe rows by structure, dtypes and shapes, but for their number."""
+    leaves = tuple((part.dtype, tuple(part.shape[1:])) for part in tf.nest.flatten(data))
+    if all(isinstance(part, tf.Tensor) for part in data):
+        return (len(data), leaves)
     return (repr(tf.nest.map_structure(lambda _: 0, data)), leaves)
 
 

@@ -14,7 +14,7 @@ import keras
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
@@ -100,13 +100,19 @@ def start(name, n_trials):
 
 
 # The first does eight trials. The second would do a hundred, but is killed in the middle of its
-# third.
+# third, or of a later one. It is killed while nobody writes, which holds as long as we have the
+# file's lock: who is killed as he writes leaves the lock behind, and the others wait 30 seconds
+# before they take it from him.
 first, second = start("worker 1", 8), start("worker 2", 100)
-while sum(trial.user_attrs.get("worker") == "worker 2" for trial in study.trials) < 3:
-    assert second.poll() is None
+lock = JournalFileSymlinkLock(path)
+while second.poll() is None:
     time.sleep(0.02)
-second.kill()
-second.wait()
+    lock.acquire()
+    of_second = [trial for trial in study.trials if trial.user_attrs.get("worker") == "worker 2"]
+    if len(of_second) >= 3 and of_second[-1].state == TrialState.RUNNING:
+        second.kill()
+        second.wait()
+    lock.release()
 first.wait()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,8 @@ from skcb._fingerprint import fingerprint
 from skcb._folds import Folds
 
 _COMPARED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-_ATTEMPTS = 3
-"""Workers that make the tables of a database at the same time: all but one fail, once."""
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before looking again: of workers that make a database's tables together one succeeds."""
 
 _HINTS = {
     "cv": " A splitter that shuffles needs a `random_state`, or every fit has folds of its own.",
@@ -115,13 +116,14 @@ def _reached(storage: Any, name: str | None) -> optuna.Study:
             "`storage` must be an address such as 'sqlite:///study.db', one of optuna.storages or "
             f"None but got {storage!r}. A file goes into JournalStorage(JournalFileBackend(path))."
         )
-    for attempt in range(_ATTEMPTS):
+    for pause in (*_PAUSES, None):
         try:
             return optuna.create_study(
                 storage=storage, study_name=name, direction="maximize", load_if_exists=True
             )
         except Exception as error:
-            if attempt < _ATTEMPTS - 1 and _may_be_a_race(storage, error):
+            if pause is not None and _may_be_a_race(error):
+                time.sleep(pause)
                 continue
             cause: BaseException = error
             while cause.__cause__ is not None:
@@ -133,12 +135,13 @@ def _reached(storage: Any, name: str | None) -> optuna.Study:
     raise AssertionError("unreachable")  # pragma: no cover
 
 
-def _may_be_a_race(storage: Any, error: Exception) -> bool:
+def _may_be_a_race(error: Exception) -> bool:
     """Tell whether another worker may have made the same tables, so that they are there now."""
     # By name: SQLAlchemy is Optuna's affair, and loaded only for a database.
     name = type(error).__name__
-    busy = name == "OperationalError" and str(storage).startswith("sqlite")
-    return busy or name in ("IntegrityError", "ProgrammingError")
+    if name == "OperationalError":  # SQLite's word for nearly everything
+        return re.search("already exists|no such table|locked", str(error)) is not None
+    return name in ("IntegrityError", "ProgrammingError")
 
 
 def _shown(storage: Any) -> str:

@@ -98,14 +98,14 @@ def test_workers_may_begin_on_an_empty_database_together(place):
     """All but one find the tables half made, and look again."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.optuna.worker", "alembic.command", "psycopg"])
-    barrier = processes.Barrier(3)
-    workers = [processes.Process(target=worker.begin, args=(place, barrier)) for _ in range(3)]
+    barrier = processes.Barrier(5)
+    workers = [processes.Process(target=worker.begin, args=(place, barrier)) for _ in range(5)]
     for each in workers:
         each.start()
     for each in workers:
         each.join(60)
-    assert [each.exitcode for each in workers] == [0, 0, 0]
-    assert len(optuna.load_study(study_name="s", storage=place).trials) == 3
+    assert [each.exitcode for each in workers] == [0] * 5
+    assert len(optuna.load_study(study_name="s", storage=place).trials) == 5
 
 
 # -- what does not ---------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from skcb._names import PREDICT_NAMES, suggestion
 from skcb._preparation import PreparationMixin
 from skcb._routing import refuse_unsupported
 from skcb.engine.feed import inputs_of, is_dataset
-from skcb.engine.state import first_array
+from skcb.engine.state import first_array, taken
 
 
 class PredictingMixin(PreparationMixin):
@@ -30,7 +30,7 @@ class PredictingMixin(PreparationMixin):
         """Return what the model puts out for some rows."""
         check_is_fitted(self)
         fed = is_dataset(X)
-        options = self._predict_options(predict_params, fed=fed)
+        options, asked = self._predict_options(predict_params, fed=fed)
         if fed:
             with _keras.in_force(self._keras_settings):
                 return self._outputs_fed(X, options)
@@ -40,19 +40,22 @@ class PredictingMixin(PreparationMixin):
             x = self._model_input(X)
             if any(options.values()):  # a progress bar or callbacks: Keras' own prediction
                 return self.model_.predict(**_prediction_data(x, batch_size), **options)
-            return self._current_predictor().predict(x, batch_size)
+            predictor = self._current_predictor()
+            if "batch_size" not in asked:
+                return predictor.predict(x, batch_size)
+            # Batches of just that size, which a model that looks across rows depends on.
+            starts = range(0, X.shape[0], batch_size)
+            parts = [taken(x, slice(start, start + batch_size)) for start in starts]
+            return _one([predictor.predict(part, batch_size) for part in parts])
 
     def _outputs_fed(self, X: Any, options: dict[str, Any]) -> Any:
         """Return what the model puts out for the batches of a dataset."""
-        import keras
-
         del options["batch_size"]
         steps = options.pop("steps", None)
         if any(options.values()):
             return self.model_.predict(X, steps=steps, **options)
         predictor = self._current_predictor()
-        parts = [predictor.predict(x, first_array(x).shape[0]) for x in inputs_of(X, steps)]
-        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+        return _one([predictor.predict(x, first_array(x).shape[0]) for x in inputs_of(X, steps)])
 
     def _current_predictor(self) -> Any:
         predictor = self._predictor
@@ -65,8 +68,11 @@ class PredictingMixin(PreparationMixin):
 
     def _predict_options(
         self, predict_params: Mapping[str, Any], *, fed: bool = False
-    ) -> dict[str, Any]:
-        """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name."""
+    ) -> tuple[dict[str, Any], set[str]]:
+        """Say which arguments ``Model.predict`` gets: call, prefixed name, plain name.
+
+        And which of them are meant for predictions: the first two.
+        """
         for name, value in predict_params.items():
             if not fed:
                 refuse_unsupported(name, value)
@@ -78,7 +84,9 @@ class PredictingMixin(PreparationMixin):
         plain = {name: getattr(self, name) for name in ("batch_size", "verbose")}
         # A prediction takes half a millisecond, and routing nothing a tenth.
         prefixed = self._route().predict if self._sk_params else {}
-        return {**plain, **prefixed, **predict_params}
+        asked = {**prefixed, **predict_params}
+        _judged.predict_callbacks("callbacks", asked.get("callbacks"))
+        return {**plain, **asked}, set(asked)
 
 
 def predictor_of(model: Any, trained_by: Any = None) -> Any:
@@ -86,6 +94,13 @@ def predictor_of(model: Any, trained_by: Any = None) -> Any:
     from skcb.engine import roads  # here, because TensorFlow loads with it
 
     return roads.for_prediction(model, trained_by)
+
+
+def _one(parts: list[Any]) -> Any:
+    """Join the outputs of several batches."""
+    import keras
+
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def _prediction_data(x: Any, batch_size: int) -> dict[str, Any]:

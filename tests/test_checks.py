@@ -1,5 +1,6 @@
 """Scikit-learn's own checks of an estimator, for every form of `build_fn`."""
 
+import contextlib
 from copy import deepcopy
 
 import keras
@@ -77,7 +78,20 @@ NAMES, PAIRS = CHECKS.args
 @pytest.mark.parametrize(NAMES, list(PAIRS), ids=stable(CHECKS.kwargs["ids"]))
 def test_scikit_learns_checks_pass(estimator, check):
     """All but one, which contradicts mini-batches; an expected failure that passes is an error."""
+    for _ in range(3 if hashes_models(estimator, check) else 0):
+        with contextlib.suppress(AssertionError):
+            check(estimator)
+            return
     check(estimator)
+
+
+def hashes_models(estimator, check):
+    """Tell whether a check compares hashes of a model's pickles, made one after the other.
+
+    Keras writes the second in which it saves a model into it, so they may differ by that.
+    """
+    of_parameters = check.func.__name__ == "check_estimators_overwrite_params"
+    return of_parameters and isinstance(estimator.build_fn, keras.Model)
 
 
 def built(*units):

@@ -63,16 +63,25 @@ class EngineReport:
         return "\n".join(lines)
 
 
-def borrow(model: Any) -> tuple[Program, list[Number]]:
-    """Return the program for a model, one that others use too or its own, and what it is fed."""
+def borrow(model: Any, own: Program | None = None) -> tuple[Program, list[Number]]:
+    """Return the program for a model as it is now, and the numbers that it is fed.
+
+    Parameters
+    ----------
+    model : keras.Model
+    own : Program, optional
+        That of this model alone, which it got where it could not be described before.
+    """
     from skcb.engine.program import Program  # here, because TensorFlow loads with it
 
     try:
         key, numbers = describe(model)
     except NotDescribed as why:
+        if own is not None:
+            return own, []
         with _lock:
             _alone[str(why)] += 1
-        return Program(), []
+        return Program(of_one=True), []
     with _lock:
         program = _programs.setdefault(key, Program())
         _programs.move_to_end(key)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, np.dtype, enum.Enum)
+_METHODS = types.FunctionType | property | staticmethod | classmethod
 _CONTAINERS = ("keras", "tensorflow", "builtins", "collections")
 _MOST_BYTES = 1 << 20
 
@@ -35,7 +36,8 @@ _SKIPPED = frozenset(
     _compile_metrics _compiled_trainable_state _loss_tracker optimizer loss train_function
     test_function predict_function _distribute_strategy _distribution_strategy
     _eval_epoch_iterator _trainable_variables_indices output_names input_names _initializer
-    _init_seed _initial_seed
+    _init_seed _initial_seed _exclude_from_weight_decay_cache _called _dropout_mask
+    _recurrent_dropout_mask
     """.split()
 )
 
@@ -156,6 +158,8 @@ class _Walk:
             return self._variable(value)
         if keras.ops.is_tensor(value):
             return _array(keras.ops.convert_to_numpy(value))
+        if getattr(value, "_exclude_from_weight_decay", None):
+            raise NotDescribed("variables left out of weight decay")  # told by ids, which recur
         described = self._class(type(value))
         if isinstance(value, keras.KerasTensor):
             return ("tensor", value.shape, value.dtype)
@@ -208,15 +212,13 @@ class _Walk:
         if cls.__module__.partition(".")[0] != "keras":
             raise NotDescribed(f"{cls.__module__}.{cls.__qualname__}")
         if cls not in self._classes:
-            self._classes[cls] = (
-                cls,
-                *(
-                    part
-                    for base in cls.__mro__
-                    for part in vars(base).values()
-                    if isinstance(part, types.FunctionType | property | staticmethod | classmethod)
-                ),
-            )
+            parts = [part for base in cls.__mro__ for part in vars(base).values()]
+            methods = [part for part in parts if isinstance(part, _METHODS)]
+            for method in methods:
+                for function in _functions_of(method):
+                    if _of_user(function):
+                        raise NotDescribed(f"{cls.__qualname__} with a {function.__name__} put in")
+            self._classes[cls] = (cls, *methods)
         return self._classes[cls]
 
     def _graph(self, model: Any) -> Hashable:
@@ -229,9 +231,12 @@ class _Walk:
         config = model.get_config()
         nodes = [layer["inbound_nodes"] for layer in config["layers"]]
         ends = [config["input_layers"], config["output_layers"]]
+        # Rows in a dict find the inputs of a list by their names.
+        names = tuple(tensor.name for tensor in model.inputs) if len(model.inputs) > 1 else ()
         return (
             tuple(self(layer) for layer in model.operations),
             _plain([nodes, ends], order),
+            names,
         )
 
 
@@ -251,9 +256,23 @@ def _is_skipped(name: str) -> bool:
     return name in _SKIPPED or name.startswith("_self_") or name.endswith("_initializer")
 
 
+def _functions_of(method: Any) -> list[types.FunctionType]:
+    """Return the functions behind a method, a property or the like."""
+    if isinstance(method, property):
+        found = [method.fget, method.fset, method.fdel]
+    else:
+        found = [getattr(method, "__func__", method)]
+    return [function for function in found if isinstance(function, types.FunctionType)]
+
+
+def _of_user(function: Any) -> bool:
+    """Tell whether a function is neither Keras' nor TensorFlow's, so that it may read anything."""
+    return (function.__module__ or "").partition(".")[0] not in ("keras", "tensorflow")
+
+
 def _function(function: Any) -> Hashable:
     """Describe a function of Keras' or TensorFlow's by what it is."""
-    if (function.__module__ or "").partition(".")[0] not in ("keras", "tensorflow"):
+    if _of_user(function):
         raise NotDescribed(f"the function {function.__qualname__}")
     if getattr(function, "__closure__", None):
         raise NotDescribed(f"what {function.__qualname__} captures")
@@ -269,6 +288,8 @@ def _array(array: np.ndarray) -> Hashable:
 def _plain(config: Any, order: Mapping[str, int]) -> Hashable:
     """Turn a config into something hashable, layers by their place in place of their name."""
     if isinstance(config, Mapping):
+        if config.get("class_name") in ("function", "__lambda__"):  # told by its name alone
+            raise NotDescribed(f"a function in the graph, {config.get('config')!r:.60}")
         return ("dict", *((k, _plain(v, order)) for k, v in sorted(config.items(), key=_first)))
     if isinstance(config, list | tuple):
         return ("list", *(_plain(v, order) for v in config))

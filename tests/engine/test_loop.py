@@ -233,11 +233,16 @@ def test_history_has_keras_keys_and_the_rate():
     assert len(history["learning_rate"]) == 2
 
 
-def test_rate_of_a_schedule_object_is_that_of_the_last_step():
-    """An optimizer that holds a schedule has counted the last step already."""
+@pytest.mark.parametrize("accumulated", [None, 2])
+def test_rate_of_a_schedule_object_is_that_of_the_last_step(accumulated):
+    """An optimizer that holds a schedule has counted the last step already.
+
+    Its `iterations` leave out the steps that only add up gradients, but the schedule counts them.
+    """
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
-    optimizer = keras.optimizers.SGD(schedule)
+    optimizer = keras.optimizers.SGD(schedule, gradient_accumulation_steps=accumulated)
     optimizer.build([])
-    optimizer.iterations.assign(3)
+    optimizer._iterations.assign(3)
     model = SimpleNamespace(optimizer=optimizer)
     assert loop.learning_rate(model) == pytest.approx(0.1 * 0.5**2)
+    assert int(optimizer._iterations) == 3

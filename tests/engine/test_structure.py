@@ -55,6 +55,23 @@ def test_code_of_the_users_own_is_not_described(name):
         describe(model_of(zoo.CASES[name]))
 
 
+def test_a_method_put_into_a_class_of_keras_is_the_users_own(monkeypatch):
+    """It may read what it likes."""
+    model = model_of(zoo.CASES["plain"])
+    original = L.Dense.call
+    monkeypatch.setattr(L.Dense, "call", lambda self, x, training=None: original(self, x))
+    with pytest.raises(NotDescribed, match="Dense"):
+        describe(model)
+
+
+def test_variables_left_out_of_weight_decay_are_not_described():
+    """Keras knows them by ids, which another model's variables may have later."""
+    model = zoo.mlp(keras.optimizers.AdamW())
+    model.optimizer.exclude_from_weight_decay(var_list=[model.layers[0].bias])
+    with pytest.raises(NotDescribed, match="weight decay"):
+        describe(model)
+
+
 @pytest.mark.parametrize("name", twins.PAIRS)
 def test_pairs_are_two_structures(name):
     """Of two models that differ in one thing, description or numbers differ, or there is none."""

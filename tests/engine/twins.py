@@ -280,6 +280,47 @@ def with_epsilon(value):
 pair("Keras' epsilon", lambda: with_epsilon(1e-7), lambda: with_epsilon(0.1))
 
 
+def named_inputs(*names):
+    """Compile a net on two inputs in a list, which rows in a dict find by their names."""
+    inputs = [L.Input((6,), name=name) for name in names]
+    outputs = L.Dense(CLASSES, "softmax")(inputs[0] * 3.0 - inputs[1])
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def named_rows():
+    """Rows for inputs that are found by name."""
+    return {"first": vectors(), "second": vectors() ** 2}
+
+
+pair(
+    "names of inputs",
+    lambda: named_inputs("first", "second"),
+    lambda: named_inputs("second", "first"),
+    named_rows,
+)
+
+
+def with_function_in_graph(factor):
+    """Compile a net whose graph calls a function of the user's."""
+
+    def scale(rows):
+        return rows * factor
+
+    inputs = L.Input((6,))
+    model = keras.Model(inputs, L.Dense(CLASSES, "softmax")(keras.ops.map(scale, inputs)))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+pair(
+    "a function in the graph",
+    lambda: with_function_in_graph(1.0),
+    lambda: with_function_in_graph(5.0),
+)
+
+
 def case_of(name):
     """Return a case of the zoo, or the second of a pair."""
     if name in CASES:

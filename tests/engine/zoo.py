@@ -155,6 +155,9 @@ OPTIMIZERS = {
     "adamw": lambda: OPT.AdamW(0.01, weight_decay=0.02),
     "adam, clipnorm": lambda: OPT.Adam(0.01, clipnorm=0.1),
     "schedule object": lambda: OPT.Adam(OPT.schedules.CosineDecay(0.05, 6)),
+    "schedule, accumulation": lambda: OPT.Adam(
+        OPT.schedules.CosineDecay(0.05, 9), gradient_accumulation_steps=2
+    ),
     "lion": lambda: OPT.Lion(0.01),
     "ftrl": lambda: OPT.Ftrl(0.05),
     "loss scale": lambda: OPT.LossScaleOptimizer(OPT.SGD(0.05)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -32,9 +32,15 @@ class Program:
 
     One program serves any number of fits at once: each call passes the variables of its own
     model. Functions are traced when they are first needed.
+
+    Parameters
+    ----------
+    of_one : bool, default=False
+        Whether it is the program of one model alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_one: bool = False) -> None:
+        self.of_one = of_one
         self._traced: dict[Any, Traced] = {}
         self._shapes: list[Any] | None = None
         self._lock = threading.Lock()
@@ -85,6 +91,14 @@ class Program:
             return sum(traced.n_bytes for traced in self._traced.values())
 
 
+class _Ready(NamedTuple):
+    """A traced function, and what every call passes to it: this model's variables and numbers."""
+
+    traced: Traced
+    captured: list[Any]
+    fed: Any
+
+
 class Bound:
     """A program at work on one model: what ``loop`` trains, evaluates and predicts with.
 
@@ -93,19 +107,21 @@ class Bound:
     model : keras.Model
         Compiled and built.
     find : callable
-        Gives the program for the model, and the numbers to feed it; asked when the first step is
-        needed, since callbacks may still change the model in ``on_train_begin``.
+        Gives the program for the model, and the numbers to feed it; takes the model, and its own
+        program if it has one. Asked when a function is first needed and not before, since
+        callbacks and users may change the model: as in Keras, where each function is traced at
+        its first call and shows the model as it was then.
     """
 
-    def __init__(self, model: Any, find: Callable[[Any], tuple[Program, list[Number]]]) -> None:
+    def __init__(
+        self, model: Any, find: Callable[[Any, Program | None], tuple[Program, list[Number]]]
+    ) -> None:
         self.model = model
         self._find = find
         self._program: Program | None = None
-        self._numbers: list[Number] = []
-        self._fed: Any = None
-        self._functions: dict[Any, Traced] = {}
+        self._functions: dict[Any, _Ready] = {}
         self._tensors: dict[int, tuple[Any, Any]] = {}
-        self._handles: list[Any] | None = None
+        self._predicts_with: list[int] = []
 
     def train_epoch(
         self,
@@ -165,9 +181,12 @@ class Bound:
 
     def predict(self, x: Any, batch_size: int) -> Any:
         """Return the model's outputs for all rows, computed in parts that keep memory flat."""
+        self._forget_other_variables()
         n = first_array(x).shape[0]
-        a_row = max(1, sum(int(np.prod(part.shape[1:])) for part in tf.nest.flatten(x)))
-        rows = max(batch_size, _ELEMENTS_AT_ONCE // a_row)
+        rows = batch_size
+        if not _has_fixed_batch(self.model):
+            a_row = max(1, sum(int(np.prod(part.shape[1:])) for part in tf.nest.flatten(x)))
+            rows = max(batch_size, _ELEMENTS_AT_ONCE // a_row)
         parts = []
         for start in range(0, n, rows):
             part = tf.nest.map_structure(tf.constant, taken(x, slice(start, start + rows)))
@@ -195,55 +214,66 @@ class Bound:
         ``first`` says that they begin an epoch, so metrics start from nothing; ``until_nan`` that
         a loss which is not finite ends it.
         """
-        traced = self._function(kind, data)
+        ready = self._function(kind, data)
         inputs = [
             tf.constant(order, tf.int32),
             tf.constant(batch_size, tf.int32),
             tf.constant(first),
-            self._fed,
+            ready.fed,
         ]
         if rates is not None:
             inputs += [tf.constant(rates, tf.float32), tf.constant(until_nan)]
-        logs, done = self._run(traced, data, inputs)
+        logs, done = self._run(ready, data, inputs)
         return {name: _as_number(value) for name, value in logs.items()}, int(done)
 
-    def _run(self, traced: Traced, data: Any, inputs: Sequence[Any] = ()) -> Any:
+    def _run(self, ready: _Ready, data: Any, inputs: Sequence[Any] = ()) -> Any:
         """Call a traced function on this model's own variables."""
-        function = traced.function
-        captured = function.captured_inputs
-        if traced.places is not None:
-            captured = [self._handles[place] for place in traced.places]  # type: ignore[index]
+        function = ready.traced.function
         # A concrete function called in Python runs on the variables that it was traced with;
         # called as an operation it takes any others of the same shapes as arguments.
         flat = tf.raw_ops.StatefulPartitionedCall(
-            args=[*tf.nest.flatten(data), *inputs, *captured],
+            args=[*tf.nest.flatten(data), *inputs, *ready.captured],
             Tout=[output.dtype for output in function.outputs],
             f=function,
         )
         return tf.nest.pack_sequence_as(function.structured_outputs, flat)
 
-    def _function(self, kind: str, data: Any) -> Traced:
+    def _function(self, kind: str, data: Any) -> _Ready:
         key = (kind, _signature(data))
         if key not in self._functions:
-            if self._program is None:
-                self._program, self._numbers = self._find(self.model)
-                self._program.n_fits += 1
-                # Read once a fit: Keras, too, reads them when it traces, and not again.
-                values = [float(getattr(number.owner, number.name)) for number in self._numbers]
-                self._fed = tf.constant(values, tf.float64, [len(values)])
-            slots = slots_of(self.model)
-            if kind != "predict" and not self._program.fits(slots):
-                with BUILDING:
-                    batch = tf.nest.map_structure(
-                        lambda part: part[: _completion.SAMPLE_ROWS], data
-                    )
-                    _completion.complete(self.model, *batch)
-                slots = slots_of(self.model)
-            self._handles = [variable.handle for variable in slots]
-            self._functions[key] = self._program.function(
-                kind, self.model, data, slots, self._numbers
-            )
+            self._functions[key] = self._found(kind, data)
         return self._functions[key]
+
+    def _found(self, kind: str, data: Any) -> _Ready:
+        """Find the function for the model as it is now, and for data like these."""
+        # Where numbers are fed, a trace puts a tensor in their place for its time, and models of
+        # other threads may share their owner.
+        with BUILDING:
+            own = self._program if self._program is not None and self._program.of_one else None
+            program, numbers = self._find(self.model, own)
+            # Read once: Keras, too, reads them when it traces, and not again.
+            values = [float(getattr(number.owner, number.name)) for number in numbers]
+        if self._program is None:
+            program.n_fits += 1
+        self._program = program
+        slots = slots_of(self.model)
+        if kind != "predict" and not program.fits(slots):
+            with BUILDING:
+                batch = tf.nest.map_structure(lambda part: part[: _completion.SAMPLE_ROWS], data)
+                _completion.complete(self.model, *batch)
+            slots = slots_of(self.model)
+        traced = program.function(kind, self.model, data, slots, numbers)
+        if kind == "predict":
+            self._predicts_with = _ids_of_variables(self.model)
+        captured = traced.function.captured_inputs
+        if traced.places is not None:
+            captured = [slots[place].handle for place in traced.places]
+        return _Ready(traced, captured, tf.constant(values, tf.float64, [len(values)]))
+
+    def _forget_other_variables(self) -> None:
+        """Find everything anew where the model has other variables: one quantized, say."""
+        if self._predicts_with and self._predicts_with != _ids_of_variables(self.model):
+            self._program, self._functions = None, {}
 
     def _rows(self, rows: Any) -> Any:
         """Return the rows as tensors; they are converted once a fit."""
@@ -261,6 +291,15 @@ class Bound:
     def drop_rows(self) -> None:
         """Forget the rows, when the fit is over."""
         self._tensors.clear()
+
+
+def _ids_of_variables(model: Any) -> list[int]:
+    return [id(variable) for variable in model.variables]
+
+
+def _has_fixed_batch(model: Any) -> bool:
+    """Tell whether a model takes batches of one size alone, as a stateful recurrent one does."""
+    return any(part.shape[0] is not None for part in getattr(model, "inputs", None) or ())
 
 
 def _guards(callbacks: Any) -> list[Any]:

@@ -235,7 +235,7 @@ def _trace_epoch(
         start = [
             *(tf.constant(0), tf.size(order), order, size, fed, rates, until_nan),
             *tf.nest.flatten(data),
-            *(tf.zeros(spec.shape, spec.dtype) for spec in logs),
+            *(tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in logs),
             *([] if together is None else together.read()),
             *captured,
         ]

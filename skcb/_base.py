@@ -34,7 +34,6 @@ from skcb import (
     _runs,
     _seeds,
     _templates,
-    _validation,
     _versions,
     schedules,
 )
@@ -169,9 +168,7 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, PredictingMixin, Ba
             else:
                 data = self._checked(*data)
                 self._learn_target(data.y, before=before)
-                train, shown = self._split(
-                    routed, data, groups, _validation.given(*watched), seeds.split, context
-                )
+                train, shown = self._split(routed, data, groups, watched, seeds.split, context)
             state = self._initial_state(
                 routed, train, shown, seeds, context, earlier, clock, resumable=True
             )
@@ -269,9 +266,9 @@ class BaseKerasEstimator(CallbackSupportMixin, FeedingMixin, PredictingMixin, Ba
         data = self._checked(*data, reset=begins and not hasattr(self, "model_"))
         if begins and not hasattr(self, "model_"):
             self._learn_target(data.y, classes=classes)
-        train, rows = self._split(
-            routed, data, groups, _validation.given(*watched), running.seeds.split, context
-        )
+        elif classes is not None:
+            self._target.refuse_other(classes)
+        train, rows = self._split(routed, data, groups, watched, running.seeds.split, context)
         if begins:
             earlier = getattr(self, "model_", None)
             running.state = self._initial_state(

@@ -7,14 +7,13 @@ Owns the naming of callbacks, their building, copying and detaching. Leaves the 
 from __future__ import annotations
 
 import copy
-import io
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from skcb import _paths, _portable, _spellings
 from skcb import callbacks as recipes
 from skcb._names import accepted, snake, suggestion
+from skcb._storable import is_storable, storable
 from skcb.tunable import Recipe, Tunable, legal_names, unknown_setting
 
 
@@ -304,34 +303,60 @@ def not_a_callback(where: str, value: Any) -> TypeError:
     )
 
 
-def detached(live: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy live callbacks without the model and the open files that they hold, for a pickle."""
+def without_model(callback: Any) -> Any:
+    """Copy a live callback without the model that it holds, what else it holds shared."""
     import keras
 
-    copies = {name: copy.copy(callback) for name, callback in live.items()}
+    copied = copy.copy(callback)
+    keras.callbacks.Callback.set_model(copied, None)
+    return copied
+
+
+def detached(live: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy live callbacks for a pickle: without the model, and what no pickle can hold."""
+    copies = {name: without_model(callback) for name, callback in live.items()}
     for callback in copies.values():
-        keras.callbacks.Callback.set_model(callback, None)
-        for name, value in list(vars(callback).items()):
-            if isinstance(value, io.IOBase | types.ModuleType):
-                setattr(callback, name, None)
-        if isinstance(callback, keras.callbacks.TensorBoard):
-            # It opens them anew where it has none. The name is Keras' own, and no public one leads
-            # to them; test_live_callbacks.py notices if it goes.
-            callback._writers = {}
+        _leave_out_unstorable(callback)
     return copies
 
 
 def packed(live: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Copy the callbacks of a fit for its pickle, without the weights that are in its model."""
+    """Copy the callbacks of a fit for its pickle, also without the weights of its model."""
     import keras
 
-    copies = detached(live)
+    copies = {name: without_model(callback) for name, callback in live.items()}
     parts = {id(part) for part in _parts_of(model)}
     for callback in copies.values():
         vars(callback).update(_without(parts, vars(callback)))
         if isinstance(callback, keras.callbacks.EarlyStopping):
             callback.best_weights = None
+        _leave_out_unstorable(callback)
     return copies
+
+
+def _leave_out_unstorable(callback: Any) -> None:
+    """Put None in the place of open files, locks and the like, in a copy of a callback."""
+    import keras
+
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        # It opens them anew where it has none. The name is Keras' own, and no public one leads
+        # to them; test_live_callbacks.py notices if it goes.
+        callback._writers = {}
+    if not is_storable(callback):  # else it may have a way of its own, as a trial's has
+        vars(callback).update(storable(vars(callback)))
+
+
+def reopen(live: Iterable[Any]) -> None:
+    """Let Keras' callbacks that came back without their files go on writing to them."""
+    import keras
+
+    logger = keras.callbacks.CSVLogger
+    for callback in live:
+        if isinstance(callback, logger) and callback.csv_file is None:
+            append = callback.append
+            callback.append = True
+            logger.on_train_begin(callback)
+            callback.append = append
 
 
 def _parts_of(model: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ outputs that are logits. Leaves making the parts to ``_parts`` and the model to 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from skcb import _metric_names, _parts, _templates
@@ -43,11 +43,8 @@ def compile_model(
     names = getattr(model, "output_names", None) or []
     if any(linear) and previous.get("loss") is prepared.get("loss"):
         previous["loss"] = None  # prepared before it was known that the model ends in logits
-    replaced = {
-        name: part
-        for name, part in _given(routed, previous, linear, names).items()
-        if previous.get(name) is None or previous[name] is not prepared.get(name)
-    }
+    kept = {n for n, part in previous.items() if part is not None and part is prepared.get(n)}
+    replaced = _given(routed, previous, linear, names, kept)
     loss = replaced.get("loss", previous.get("loss"))
     kinds = [replaced.get(name, previous.get(name)) for name in ("metrics", "weighted_metrics")]
     metrics = _by_head(kinds, model)
@@ -83,9 +80,13 @@ def prepare(routed: Routed, target: Target) -> dict[str, Any]:
 
 
 def _given(
-    routed: Routed, previous: Mapping[str, Any], linear: list[bool], names: Sequence[str] = ()
+    routed: Routed,
+    previous: Mapping[str, Any],
+    linear: list[bool],
+    names: Sequence[str] = (),
+    kept: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Build the compile arguments that the user gave, on top of what is compiled."""
+    """Build the compile arguments that the user gave, on top of what is compiled and not kept."""
     parts = {name: dict(routed.parts.get(name, {})) for name in ("optimizer", "loss", "metrics")}
     schedule = routed.named["lr_schedule"]
     if is_keras(schedule, "LearningRateSchedule"):
@@ -99,8 +100,10 @@ def _given(
         ),
         "metrics": _parts.metrics,
     }
-    arguments = dict(routed.compile)
+    arguments = {name: value for name, value in routed.compile.items() if name not in kept}
     for name, make in makers.items():
+        if name in kept:
+            continue
         value = routed.named[name]
         if value is None and parts[name]:
             value = fallback.get(name)

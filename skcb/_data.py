@@ -43,6 +43,25 @@ def some_rows(table: Any, rows: Any) -> Any:
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
+def with_plain_integers(table: Any) -> Any:
+    """Return a frame of pandas with its nullable integers as NumPy's, where none is missing.
+
+    scikit-learn's check makes floats of them, which rounds large ones.
+    """
+    if not hasattr(table, "isetitem"):
+        return table
+    plain = {}  # by position: names may be there twice
+    for i, dtype in enumerate(table.dtypes):
+        own = getattr(dtype, "numpy_dtype", None)  # of an extension type; NumPy's have none
+        if getattr(own, "kind", None) in ("i", "u") and not table.iloc[:, i].isna().any():
+            plain[i] = table.iloc[:, i].to_numpy(own)
+    if plain:
+        table = table.copy(deep=False)
+    for i, column in plain.items():
+        table.isetitem(i, column)
+    return table
+
+
 def as_numbers(x: Any, **checks: Any) -> Any:
     """Return checked rows as numbers, which scikit-learn's check leaves to whoever computes.
 
@@ -90,6 +109,37 @@ def checked_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     return weight
 
 
+def loss_weights(
+    sample_weight: np.ndarray | None, by_class: np.ndarray | None, rows: str
+) -> np.ndarray | None:
+    """Return checked weights in the precision of a loss, those of the classes multiplied in.
+
+    Parameters
+    ----------
+    sample_weight, by_class : ndarray of shape (n_samples,) or None
+    rows : str
+        What errors call these rows, which may be a part of those that the weights came with.
+
+    Raises
+    ------
+    ValueError
+        Too large for float32, or zero for all of these rows.
+    """
+    given = {"`sample_weight`": sample_weight, "`class_weight`": by_class}
+    weights = {name: weight for name, weight in given.items() if weight is not None}
+    if not weights:
+        return None
+    what = " times ".join(weights)
+    try:
+        with np.errstate(over="raise"):
+            weight = np.prod(list(weights.values()), axis=0).astype(np.float32)
+    except FloatingPointError as error:
+        raise ValueError(f"{what} has a value too large for dtype('float32').") from error
+    if not weight.any():
+        raise ValueError(f"{what} is zero (in float32) for all {rows}.")
+    return weight
+
+
 def class_weights(class_weight: Any, y: np.ndarray, classes: Any) -> np.ndarray:
     """Turn class weights into sample weights.
 
@@ -119,8 +169,14 @@ def class_weights(class_weight: Any, y: np.ndarray, classes: Any) -> np.ndarray:
                     f"`class_weight` of {label!r} must be a number of at least 0 but got "
                     f"{weight!r}."
                 )
-    elif class_weight != "balanced":
+        if np.size(y) == len(y):
+            # scikit-learn refuses names of which these rows, those of a fold say, have none.
+            labels, codes = np.unique(np.ravel(y), return_inverse=True)
+            by_label = [float(class_weight.get(label, 1)) for label in labels.tolist()]
+            return np.asarray(by_label)[codes]
+    elif not isinstance(class_weight, str) or class_weight != "balanced":
         raise ValueError(
-            f"`class_weight` must be a dict of labels, 'balanced' or None but got {class_weight!r}."
+            "`class_weight` must be a dict of labels, 'balanced' or None but got "
+            f"{class_weight!r:.80}."
         )
     return np.asarray(compute_sample_weight(class_weight, y))

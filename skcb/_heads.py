@@ -238,13 +238,30 @@ def one_hot(codes: Array, n: int) -> NDArray[np.float32]:
 
 def column_of(y: Array, i: int) -> Array:
     """Return a column of y; one of a mixed y (strings beside numbers) in a dtype of its own."""
-    return np.asarray(y[:, i].tolist()) if y.dtype == object else y[:, i]
+    if y.dtype != object:
+        return y[:, i]
+    labels = y[:, i].tolist()
+    kinds = {isinstance(label, str): label for label in labels}
+    if len(kinds) > 1:  # NumPy would make strings of all
+        raise TypeError(
+            f"A column of y holds labels of several kinds, {kinds[True]!r} and {kinds[False]!r}: "
+            "they must be all strings or all numbers."
+        )
+    return np.asarray(labels)
 
 
 def numbers_of(y: Array) -> Array:
     """Return a float32 copy of y."""
+    if y.dtype.kind in "mM":
+        raise ValueError(f"y holds dates or times ({y.dtype}), and a model learns numbers.")
     try:
-        return np.array(y, dtype=np.float32)
+        with np.errstate(over="raise"):
+            return np.array(y, dtype=np.float32)
+    except FloatingPointError as error:
+        raise ValueError(
+            # In scikit-learn's words, whose check sees y in its own precision.
+            "Input y contains infinity or a value too large for dtype('float32')."
+        ) from error
     except TypeError as error:
         raise ValueError(f"could not convert y to numbers: {error}") from error
 

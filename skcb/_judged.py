@@ -1,7 +1,7 @@
 """Judged: the values that say how a fit trains, checked before the first epoch.
 
-Owns the ranges of epochs, batch sizes, frequencies and flags. Leaves which value wins to
-``_routing``.
+Owns the ranges of epochs, batch sizes, frequencies and flags, and what may be given for
+predictions. Leaves which value wins to ``_routing``.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def judge(routed: Routed, n_rows: int) -> Judged:
     named, fit = routed.named, routed.fit
     epochs, first = epochs_of(routed)
     size = batch_size("batch_size", fit.get("batch_size", named["batch_size"]), n_rows)
+    batch_size("predict__batch_size", routed.predict.get("batch_size"), n_rows)
+    predict_callbacks("predict__callbacks", routed.predict.get("callbacks"))
+    _verbose("predict__verbose", routed.predict.get("verbose", 0))
     watched_size = fit.get("validation_batch_size") or size
     return Judged(
         epochs=epochs,
@@ -61,7 +64,7 @@ def judge(routed: Routed, n_rows: int) -> Judged:
         validation_freq=_frequency(fit.get("validation_freq", 1)),
         shuffle=boolean("shuffle", named["shuffle"]),
         engine=_engine(named["engine"]),
-        verbose=_verbose(fit.get("verbose", named["verbose"])),
+        verbose=_verbose("verbose", fit.get("verbose", named["verbose"])),
     )
 
 
@@ -126,9 +129,23 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _verbose(value: Any) -> int:
+def predict_callbacks(name: str, value: Any) -> None:
+    """Check the callbacks of a prediction, which Keras takes live."""
+    if value is None:
+        return
+    import keras
+
+    for each in keras.tree.flatten(value):
+        if not isinstance(each, keras.callbacks.Callback):
+            raise ValueError(
+                f"`{name}` must be an instance of keras.callbacks.Callback, or a list of them, but "
+                f"got {each!r}."
+            )
+
+
+def _verbose(name: str, value: Any) -> int:
     if isinstance(value, str) and value == "auto":
         return 1
     if value not in (0, 1, 2):
-        raise ValueError(f"`verbose` must be 0, 1, 2 or 'auto' but got {value!r}.")
+        raise ValueError(f"`{name}` must be 0, 1, 2 or 'auto' but got {value!r}.")
     return int(value)

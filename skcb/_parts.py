@@ -12,6 +12,7 @@ from typing import Any
 from skcb import _old_decay, _spellings
 from skcb._metric_names import entries, metric_name
 from skcb._names import accepted, grouped, nearest, snake, suggestion
+from skcb._portable import undecayed
 from skcb.tunable import Recipe, Tunable, built, copied, legal_names, unknown_setting
 
 
@@ -51,6 +52,7 @@ def optimizer(value: Any, settings: Mapping[str, Any], *, where: str = "optimize
         _refuse_names_of_others(made_by, settings, where)
         live = recipe.build(settings, where=where)
     elif isinstance(value, base):
+        undecayed(value, where)  # which refuses what the copy would not know
         _refuse_names_of_others(made_by, settings, where)
         live = _copy(value, settings, where=where)
     else:

@@ -24,10 +24,12 @@ from skcb._data import (
     as_numbers,
     checked_weights,
     class_weights,
+    loss_weights,
     model_input,
     n_rows,
     some,
     some_rows,
+    with_plain_integers,
 )
 from skcb._heads import Head
 from skcb._names import FIT_NAMES, is_keras, suggestion
@@ -179,6 +181,7 @@ class PreparationMixin(ParametersMixin):
         }
         if reset:
             self._inputs = None
+        X = with_plain_integers(X)
         if self.inputs is None:
             X, y = validate_data(self, X, y, reset=reset, **self._checks(), **of_y)
             X = self._checked_rows(X, reset=reset)
@@ -191,6 +194,7 @@ class PreparationMixin(ParametersMixin):
 
     def _checked_x(self, X: Any) -> Any:
         """Check rows to predict."""
+        X = with_plain_integers(X)
         if self._inputs is None:
             X = validate_data(self, X, reset=False, **self._checks())
             return self._checked_rows(X, reset=False)
@@ -259,12 +263,19 @@ class PreparationMixin(ParametersMixin):
         self._target = target
 
     def _split(
-        self, routed: Routed, data: Data, groups: Any, brought: Any, seed: int, context: Any
+        self,
+        routed: Routed,
+        data: Data,
+        groups: Any,
+        brought: tuple[Any, Any, Any, Any],
+        seed: int,
+        context: Any,
     ) -> tuple[Data, Data | None]:
         """Say which rows train and which are watched."""
-        if brought is not None:
+        shown = _validation.given(*brought)
+        if shown is not None:
             self._warn_of_cut_rows(context, n_rows(data.y), brought)
-            return data, self._checked(*brought, reset=False)
+            return data, self._checked(*shown, reset=False)
         n = n_rows(data.y)
         if groups is not None and len(groups) != n:
             raise ValueError(f"`groups` has {len(groups)} values for {n} rows.")
@@ -279,8 +290,12 @@ class PreparationMixin(ParametersMixin):
         return some(data, train), None if watched is None else some(data, watched)
 
     def _warn_of_cut_rows(self, context: Any, n: int, brought: Any) -> None:
-        """Warn where a search will have cut the watched rows like the training rows."""
-        if context.parent is not None and n_rows(brought[1]) == n:
+        """Warn where a search will have cut the watched rows like the training rows.
+
+        It passes ``validation_data`` whole, which is a tuple of another length.
+        """
+        y_val = brought[1]
+        if context.parent is not None and y_val is not None and n_rows(y_val) == n:
             warnings.warn(
                 "X_val has as many rows as X, and scikit-learn's searches cut every fit argument "
                 "of that length like X: the watched rows are probably not those that were given.",
@@ -292,19 +307,20 @@ class PreparationMixin(ParametersMixin):
         self, routed: Routed, train: Data | Feed, watched: Data | Feed | None
     ) -> tuple[Rows | Feed, Rows | Feed | None]:
         """Encode the rows that train, with class weights, and those that are watched."""
-        class_weight = routed.named.get("class_weight")
-        shown = self._rows(watched, None) if isinstance(watched, Data) else watched
-        return self._rows(train, class_weight) if isinstance(train, Data) else train, shown
+        by_class = routed.named.get("class_weight")
+        return (
+            self._rows(train, "training rows", by_class) if isinstance(train, Data) else train,
+            self._rows(watched, "watched rows") if isinstance(watched, Data) else watched,
+        )
 
-    def _rows(self, data: Data, class_weight: Any) -> Rows:
+    def _rows(self, data: Data, called: str, class_weight: Any = None) -> Rows:
         """Encode a set of rows for the model."""
-        weight = data.weight
+        by_class = None
         if class_weight is not None:
             by_class = class_weights(class_weight, data.y, self.classes_)
-            weight = by_class if weight is None else weight * by_class
         y = self._target.encode(data.y, self._heads)
         x = self._model_input(data.x)
-        return Rows(x, y, None if weight is None else weight.astype(np.float32))
+        return Rows(x, y, loss_weights(data.weight, by_class, called))
 
 
 def _x_meta(n: int | None, x: Any) -> dict[str, Any]:

@@ -8,6 +8,8 @@ and the frozen form of a state that is pickled between two calls. Leaves the epo
 from __future__ import annotations
 
 import copy
+import io
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,11 +72,10 @@ class Running:
         shown = values(model)
         if frozen is None or len(shown) != len(frozen["variables"]):
             return self  # the user put another model in its place
-        # Keras saves weights and the optimizer's variables, but no seeds.
-        saved = {id(variable) for variable in (*model.weights, *model.optimizer.variables)}
+        saved = _saved_as_they_are(model)
         own = [
             None if id(variable) in saved and np.array_equal(a, b, equal_nan=True) else a
-            for variable, a, b in zip(_variables(model), frozen["variables"], shown, strict=True)
+            for variable, a, b in zip(variables(model), frozen["variables"], shown, strict=True)
         ]
         return Running(self.seeds, frozen={**frozen, "variables": own}, told=self.told)
 
@@ -113,6 +114,7 @@ def thaw(frozen: Mapping[str, Any], state: TrainingState) -> None:
     for name, value in frozen["kept"].items():
         setattr(state, name, value)
     state.clock.add(frozen["seconds"])
+    _callbacks.reopen(state.callbacks.named.values())
     state.model.stop_training = state.stopped
 
 
@@ -153,11 +155,19 @@ def _copy_that_ends(callback: Any) -> Any:
         return _callbacks.detached({"": callback})[""]
     if type(callback).__module__.partition(".")[0] in ("keras", "skcb"):
         return None
-    rows = getattr(callback, "validation_data", None)  # lent: the copy reads the same
+    shared = [getattr(callback, "validation_data", None)]  # lent: the copy reads the same
+    shared += [part for part in vars(callback).values() if _may_be_shared(part)]
     try:
-        return copy.deepcopy(_callbacks.detached({"": callback})[""], {id(rows): rows})
-    except Exception:  # what cannot be copied cannot be ended twice
+        return copy.deepcopy(
+            _callbacks.without_model(callback), {id(part): part for part in shared}
+        )
+    except Exception:  # what cannot be copied, such as an open file, cannot be ended twice
         return None
+
+
+def _may_be_shared(part: Any) -> bool:
+    """Tell what cannot be copied and suffers no harm from a callback's end: what is over."""
+    return isinstance(part, types.ModuleType) or (isinstance(part, io.IOBase) and part.closed)
 
 
 def carry_over(source: Any, target: Any) -> None:
@@ -191,14 +201,27 @@ def carry_over(source: Any, target: Any) -> None:
 
 def values(model: Any) -> list[Any]:
     """Return copies of all variables of a model and its optimizer."""
-    return [np.array(v.numpy()) for v in _variables(model)]
+    return [np.array(v.numpy()) for v in variables(model)]
 
 
 def assign(model: Any, found: list[Any]) -> None:
     """Give all variables of a model and its optimizer other values."""
-    for variable, value in zip(_variables(model), found, strict=True):
+    for variable, value in zip(variables(model), found, strict=True):
         variable.assign(value)
 
 
-def _variables(model: Any) -> list[Any]:
+def _saved_as_they_are(model: Any) -> set[int]:
+    """Return the ids of the variables that come back from Keras' file with the same values.
+
+    Keras saves weights and the optimizer's variables, but no seeds. Of a layer that is adapted at
+    low rank it saves the kernel with the other parts merged into it, and zeros in their place. The
+    layer may be inside one of the user's own, so that the names of the parts alone tell.
+    """
+    if any(weight.name.startswith("lora_") for weight in model.weights):
+        return set()
+    return {id(variable) for variable in (*model.weights, *model.optimizer.variables)}
+
+
+def variables(model: Any) -> list[Any]:
+    """Return all variables of a model and its optimizer, in one order."""
     return [*model.variables, *model.optimizer.variables]

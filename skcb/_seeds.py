@@ -1,8 +1,9 @@
 """Random numbers: one ``random_state`` becomes the integers that a fit needs.
 
 Owns the seeds of weights, order and split, and the process-wide lock under which models are
-built: initializers and Dropout draw their seeds from Python's own generator, so it is seeded for
-the build and put back afterwards. Leaves the permutation of an epoch to ``engine.loop``.
+built and copied: initializers and Dropout draw their seeds from Python's own generator, so it is
+seeded for a build, and put back after a build or a copy. Leaves the permutation of an epoch to
+``engine.loop``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 BUILDING = threading.RLock()
-"""Held while a model is built: building reads and writes generators that all threads share."""
+"""Held while a model is built or copied: both read and write generators that all threads share."""
 
 _BELOW = 2**31 - 1
 
@@ -47,11 +48,22 @@ def draw(random_state: Any) -> Seeds:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed Python's, NumPy's and Keras' global generators for a block; put them back after it."""
+    with untouched():
+        random.seed(seed)
+        np.random.seed(seed)
+        yield
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Leave these generators as they were, after a block that makes or copies Keras objects.
+
+    Initializers draw a seed each, also where the weights are there already, as in a copy. A model
+    that another thread builds meanwhile would get the seeds after those.
+    """
     with BUILDING:
         python, numpy = random.getstate(), np.random.get_state()
         keras_own = _swap_keras_generator(None)  # Keras makes a new one, seeded by Python's
-        random.seed(seed)
-        np.random.seed(seed)
         try:
             yield
         finally:

@@ -82,10 +82,35 @@ class Target:
             raise ValueError(f"`classes` must hold one list per column of y ({m}) but got {given}")
         known = [_classes(_heads.column_of(y, i), given[i]) for i in range(m)]
         if all(set(labels.tolist()) <= {0, 1} for labels in known):
-            return cls("multilabel-indicator", np.arange(m), m, m, 2, y.dtype)
+            # A frame of nullable booleans is an array of objects, which nothing can score.
+            dtype = np.asarray(y.tolist()).dtype if y.dtype == object else y.dtype
+            return cls("multilabel-indicator", np.arange(m), m, m, 2, dtype)
         for labels in known:
             _check_two(labels)
         return cls("multiclass-multioutput", known, [len(c) for c in known], m, 2, y.dtype)
+
+    def refuse_other(self, classes: Any) -> None:
+        """Raise a ValueError for other `classes` than those that are known, in any order.
+
+        As in `learn`, a column's None says nothing of it.
+        """
+        if self.classes_ is None:
+            return
+        if self.type_ == "multilabel-indicator":
+            known: list[Any] = [[0, 1]] * self.n_outputs_
+        else:
+            known = [self._labels(i).tolist() for i in range(len(self._kinds()))]
+        given = list(classes) if self.ndim == 2 else [classes]
+        same = len(given) == len(known) and all(
+            each is None or set(np.ravel(each).tolist()) == set(labels)
+            for each, labels in zip(given, known, strict=True)
+        )
+        if not same:
+            # In scikit-learn's words.
+            raise ValueError(
+                f"`classes={classes!r:.80}` is not the same as on last call to partial_fit, was: "
+                f"{short(known if self.ndim == 2 else known[0])}"
+            )
 
     def default_loss(self) -> str | list[str]:
         """Loss that follows from the target alone; a list where it takes several heads."""
@@ -156,6 +181,12 @@ class Target:
 
     def _labels(self, i: int) -> Any:
         return self.classes_[i] if isinstance(self.classes_, list) else self.classes_
+
+    def compared(self, y: Any) -> Any:
+        """Return y as scores compare it: dense, and an indicator as it is predicted."""
+        if self.type_ == "multilabel-indicator":
+            return _array(y).astype(self.dtype)
+        return y.toarray() if issparse(y) else y
 
     def predictions(
         self, outputs: Outputs, heads: Sequence[Head], logits: bool | Sequence[bool] = False

@@ -258,6 +258,7 @@ class KerasClassifier(ClassifierMixin, BaseKerasEstimator):
         """
         predicted = self.predict(X, **predict_params)
         self._target.encode(y, self._heads)  # for its errors: labels unseen, columns that differ
+        y = self._target.compared(y)
         if isinstance(self.classes_, list):  # accuracy_score does not take several columns
             right = (np.asarray(y) == predicted).all(axis=1)
             return float(np.average(right, weights=sample_weight))
@@ -368,6 +369,7 @@ class KerasRegressor(RegressorMixin, BaseKerasEstimator):
         float
         """
         predicted = self.predict(X, **predict_params)
+        y = self._target.compared(y)
         return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from skcb import _keras
 from skcb._base import BaseKerasEstimator
-from skcb._data import Data, checked_weights, model_input
+from skcb._data import Data, checked_weights, model_input, with_plain_integers
 from skcb._heads import Head
 from skcb._names import suggestion
 from skcb._targets import Target
@@ -132,6 +132,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         sample_weight: Any = None,
         groups: Any = None,
         X_val: Any = None,
+        y_val: Any = None,
         sample_weight_val: Any = None,
         **fit_params: Any,
     ) -> Self:
@@ -140,8 +141,8 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-        y : object
-            Ignored; here because a ``Pipeline`` passes it.
+        y, y_val : object
+            Ignored; here because a ``Pipeline``, or a script for other estimators, passes them.
         sample_weight : array-like of shape (n_samples,), optional
         groups : array-like of shape (n_samples,), optional
             For a splitter given as ``validation_split``.
@@ -174,6 +175,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         sample_weight: Any = None,
         groups: Any = None,
         X_val: Any = None,
+        y_val: Any = None,
         sample_weight_val: Any = None,
         **fit_params: Any,
     ) -> Self:
@@ -182,7 +184,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-        y : object
+        y, y_val : object
             Ignored.
         sample_weight, groups, X_val, sample_weight_val : optional
             As in :meth:`fit`.
@@ -224,7 +226,7 @@ class KerasTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseKe
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True) -> Data:
         """Check rows, which are their own targets."""
-        X = validate_data(self, X, reset=reset, **self._checks())
+        X = validate_data(self, with_plain_integers(X), reset=reset, **self._checks())
         X = self._checked_rows(X, reset=reset)
         return Data(X, X, checked_weights(sample_weight, X.shape[0]))
 

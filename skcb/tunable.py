@@ -7,19 +7,22 @@ which names exist to ``_names`` and which recipes there are to ``callbacks`` and
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
 import numbers
 import reprlib
-from collections.abc import Mapping
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skcb._names import Accepted, accepted, grouped, is_keras, suggestion
-from skcb._portable import config_of, is_compiled_part, known, portable
+from skcb._portable import config_of, exclude, is_compiled_part, known, portable, undecayed
+from skcb._seeds import untouched
 
 __all__ = ["Recipe", "Tunable"]
 
@@ -212,10 +215,25 @@ def duplicate(value: Any) -> Any:
     """Copy a value deeply; a loss, which a fit only reads, goes as it is."""
     if is_keras(value, "Loss"):
         return value
-    if not is_keras(value, "KerasSaveable"):
-        return copy.deepcopy(value)
-    with known(value):
-        return copy.deepcopy(value)
+    with _as_before(value):
+        made = copy.deepcopy(value)
+    exclude(made, undecayed(value, "optimizer"))
+    return made
+
+
+@contextlib.contextmanager
+def _as_before(value: Any) -> Iterator[None]:
+    """Leave the generators as they are where a copy may make Keras objects, which draw from them.
+
+    The value is one itself, or has attributes: a partial of a build function may hold a model.
+    """
+    if not hasattr(value, "__dict__") or isinstance(value, type | types.FunctionType):
+        yield
+    elif hasattr(value, "__sklearn_clone__"):  # which brings its parts here, one by one
+        yield
+    else:
+        with untouched(), known(value):
+            yield
 
 
 def cloned(value: Any) -> Any:
@@ -229,7 +247,10 @@ def cloned(value: Any) -> Any:
         return {name: cloned(part) for name, part in value.items()}
     if is_compiled_part(value):
         return value
-    return duplicate(value) if is_keras(value, "KerasSaveable") else clone(value, safe=False)
+    if is_keras(value, "KerasSaveable"):
+        return duplicate(value)
+    with _as_before(value):
+        return clone(value, safe=False)
 
 
 def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
@@ -257,7 +278,9 @@ def copied(value: Any, settings: Mapping[str, Any], *, where: str) -> Any:
         own[name] = _part(value, name, config)
     made = {n: built(v, below.get(n, {}), where=_join(where, n)) for n, v in own.items()}
     with known(value):
-        return type(value).from_config({**config, **made})
+        live = type(value).from_config({**config, **made})
+    exclude(live, undecayed(value, where))
+    return live
 
 
 def _part(value: Any, name: str, config: Mapping[str, Any]) -> Any:

@@ -9,13 +9,16 @@ import pandas as pd
 import pytest
 from keras import layers
 from scipy import sparse
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit
 
 from skcb import KerasClassifier, KerasRegressor
 from tests.models import X, Y, fitted, logits, perceptron, untrainable
 
 y, values = Y["binary"], Y["regression"]
 FRAME = pd.DataFrame(X, columns=list("abcd"))
+
+
+DAYS = np.datetime64("2026-01-01") + np.arange(48)
 
 
 def with_value(array, value, dtype=None):
@@ -25,6 +28,8 @@ def with_value(array, value, dtype=None):
     return copy
 
 
+HUGE = np.full(48, 1e60)
+FIRST = PredefinedSplit(np.where(np.arange(48) < 9, 0, -1))
 CLASSIFIED = [
     ("one row", X[:1], y[:1], {}, "only one class: 'yes'|only one class: 'no'"),
     ("no columns", X[:, :0], y, {}, r"Found array with 0 feature\(s\)"),
@@ -40,10 +45,46 @@ CLASSIFIED = [
         {},
         "'<' not supported between|mixed|uniform",
     ),
+    (
+        "a column of mixed types",
+        X,
+        np.column_stack([with_value(y, 3, object), y]),
+        {},
+        "labels of several kinds, '(yes|no)' and 3",
+    ),
     ("NaN in labels", X, with_value(y, np.nan, object), {}, "contains NaN"),
     ("negative weight", X, y, {"sample_weight": -np.ones(48)}, "must not be negative"),
     ("inf in weights", X, y, {"sample_weight": np.full(48, np.inf)}, "NaN or infinity"),
     ("words as weights", X, y, {"sample_weight": ["a"] * 48}, "could not convert string to float"),
+    ("weights too large", X, y, {"sample_weight": HUGE}, "`sample_weight` has a value too large"),
+    (
+        "weights in watched rows alone",
+        X,
+        y,
+        {"sample_weight": np.arange(48) < 9, "validation_split": FIRST},
+        "`sample_weight` is zero .* for all training rows",
+    ),
+    (
+        "weights in training rows alone",
+        X,
+        y,
+        {"sample_weight": np.arange(48) >= 9, "validation_split": FIRST},
+        "`sample_weight` is zero .* for all watched rows",
+    ),
+    (
+        "weights of classes",
+        X,
+        y,
+        {"class_weight": {"yes": 0, "no": 0}},
+        "`class_weight` is zero .* for all training rows",
+    ),
+    (
+        "weights of rows by those of classes",
+        X,
+        y,
+        {"sample_weight": y == "yes", "class_weight": {"yes": 0.0}},
+        "`sample_weight` times `class_weight` is zero .* for all training rows",
+    ),
     (
         "NaN in watched X",
         X,
@@ -82,24 +123,48 @@ CLASSIFIED = [
 def test_data_that_cannot_be_classified_is_refused(X, y, more, message):
     """Before the first epoch."""
     with pytest.raises((ValueError, TypeError), match=message):
-        KerasClassifier(untrainable).fit(X, y, **more)
+        KerasClassifier(untrainable, validation_split=more.pop("validation_split", 0)).fit(
+            X, y, **more
+        )
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
+        (HUGE, "^Input y contains infinity or a value too large for dtype.'float32'"),
+        (DAYS, r"^y holds dates or times \(datetime64"),
+        (DAYS - DAYS[0], r"^y holds dates or times \(timedelta64"),
+        (pd.Series(DAYS), r"^y holds dates or times \(datetime64"),
+        (np.column_stack([DAYS, DAYS]), r"^y holds dates or times \(datetime64"),
         (with_value(values, np.nan), "contains NaN"),
         (values + 1j, "Complex data not supported"),
         (np.zeros((48, 2, 2)), "dim 3|3-D|Found array with dim"),
         (values[:40], "inconsistent numbers of samples"),
         ([], "Found array with 0 sample|inconsistent numbers of samples"),
     ],
-    ids=["nan", "complex", "three dimensions", "fewer rows", "none"],
+    ids=[
+        "too large",
+        "dates",
+        "durations",
+        "a column of dates",
+        "columns of dates",
+        "nan",
+        "complex",
+        "three dimensions",
+        "fewer rows",
+        "none",
+    ],
 )
 def test_values_that_cannot_be_learned_are_refused(y, message):
     """Before the first epoch."""
     with pytest.raises((ValueError, TypeError), match=message):
         KerasRegressor(untrainable).fit(X, y)
+
+
+def test_watched_values_that_no_loss_can_take_are_refused():
+    """As those that train, before the first epoch."""
+    with pytest.raises(ValueError, match=r"Input y contains .* too large for dtype.'float32'"):
+        KerasRegressor(untrainable).fit(X, values, X_val=X, y_val=HUGE)
 
 
 def test_one_row_can_be_regressed():
@@ -152,6 +217,8 @@ def test_a_splitter_whose_sides_overlap_is_refused():
         ({"yes": np.nan}, "of 'yes' must be a number of at least 0 but got nan"),
         ({"yes": "much"}, "of 'yes' must be a number of at least 0 but got 'much'"),
         ([1.0, 2.0], "must be a dict of labels, 'balanced' or None"),
+        (pd.Series({"yes": 1.0}), "must be a dict of labels, 'balanced' or None"),
+        (np.ones(2), "must be a dict of labels, 'balanced' or None"),
     ],
 )
 def test_class_weights_that_weigh_nothing_are_refused(class_weight, message):

@@ -186,6 +186,9 @@ def test_watched_rows_as_long_as_x_are_suspicious_in_a_search():
     with pytest.warns(TrainingWarning, match="X_val has as many rows as X"):
         GridSearchCV(estimator, {"epochs": [1]}, cv=2).fit(X, Y["binary"], **watched)
     clone(estimator).fit(X, Y["binary"], **watched)
+    # A pair has another length, and stays whole.
+    search = GridSearchCV(estimator, {"epochs": [1]}, cv=2)
+    search.fit(X, Y["binary"], validation_data=(X, Y["binary"]))
 
 
 # -- elsewhere ---------------------------------------------------------------------------------

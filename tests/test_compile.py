@@ -224,11 +224,26 @@ def test_an_optimizer_without_a_learning_rate_is_refused():
         fitted(build)
 
 
-def test_a_keras_schedule_is_taken_as_it_is():
-    """It becomes the optimizer's learning rate and counts steps."""
+@pytest.mark.parametrize("accumulated", [None, 2])
+def test_a_keras_schedule_is_taken_as_it_is(accumulated):
+    """It becomes the optimizer's learning rate and counts steps; recorded is Keras' last one."""
     schedule = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
-    estimator = fitted(optimizer="sgd", lr_schedule=schedule, epochs=3, batch_size=24)
-    assert estimator.history_["learning_rate"] == [0.5, 0.125, 0.03125]
+    estimator = fitted(
+        optimizer="sgd",
+        optimizer__gradient_accumulation_steps=accumulated,
+        lr_schedule=schedule,
+        epochs=3,
+        batch_size=24,
+    )
+    rates = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(float(optimizer.learning_rate))
+    )
+    optimizer = keras.optimizers.SGD(schedule, gradient_accumulation_steps=accumulated)
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    model.fit(X[:, :1], X[:, 1], batch_size=24, epochs=3, callbacks=[note], verbose=0)
+    assert estimator.history_["learning_rate"] == rates[1::2] == [0.5, 0.125, 0.03125]
 
 
 def test_compile_kwargs_are_ready_to_compile():

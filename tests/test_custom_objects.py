@@ -179,3 +179,107 @@ def test_a_setting_leaves_the_rest_of_a_loss_as_it_was():
     )
     live = estimator.fit(X, Y["regression"]).model_.loss
     assert (live.reduction, vars(live)["_fn_kwargs"]) == ("sum", {"delta": 0.25})
+
+
+def undecayed(**names):
+    """Make an optimizer with weight decay, from which what is named is excluded."""
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(**names)
+    return optimizer
+
+
+ALL = {"var_names": ["kernel", "bias"]}
+
+
+def line(meta):
+    """Build a model whose kernel is one, not compiled."""
+    one = keras.layers.Dense(1, kernel_initializer="ones")
+    return keras.Sequential([keras.layers.Input((4,)), one])
+
+
+def compiled_line(meta):
+    """Build one with an optimizer that excludes all variables by name."""
+    model = line(meta)
+    model.compile(undecayed(**ALL), "mse")
+    return model
+
+
+def listed_line(meta):
+    """Build one with an optimizer that excludes them by themselves."""
+    model = line(meta)
+    model.compile(undecayed(var_list=model.trainable_variables), "mse")
+    return model
+
+
+def prepared_line(meta, compile_kwargs):
+    """Build one that does so with the optimizer that skcb makes."""
+    model = line(meta)
+    compile_kwargs["optimizer"].exclude_from_weight_decay(var_list=model.trainable_variables)
+    model.compile(**compile_kwargs)
+    return model
+
+
+def built(model):
+    """Make what the optimizer keeps, as Keras wants it of a model that goes into a file."""
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def of(optimizer):
+    """Return an estimator with an optimizer as a parameter."""
+    return KerasRegressor(line, optimizer=optimizer)
+
+
+AROUND = keras.optimizers.LossScaleOptimizer
+RATE = {"optimizer__learning_rate": 0.1}
+UNDECAYED = {
+    "parameter": lambda: of(undecayed(**ALL)),
+    "parameter and setting": lambda: of(undecayed(**ALL)).set_params(**RATE),
+    "clone": lambda: clone(of(undecayed(**ALL))),
+    "pickle": lambda: pickle.loads(pickle.dumps(of(undecayed(**ALL)))),
+    "compiled and setting": lambda: KerasRegressor(compiled_line, **RATE),
+    "compiled by variables": lambda: KerasRegressor(listed_line),
+    "prepared and setting": lambda: KerasRegressor(prepared_line, optimizer__weight_decay=0.5),
+    "recipe around it": lambda: of(Tunable(AROUND, inner_optimizer=undecayed(**ALL))),
+    "pickle of one around it": lambda: pickle.loads(pickle.dumps(of(AROUND(undecayed(**ALL))))),
+    "template": lambda: KerasRegressor(compiled_line({})),
+    "deepcopy of a template": lambda: copy.deepcopy(KerasRegressor(built(compiled_line({})))),
+}
+
+
+@pytest.mark.parametrize("form", UNDECAYED)
+def test_what_is_excluded_from_weight_decay_stays_so(form):
+    """Keras says it in no config, but in attributes without public names; if those go, this fails.
+
+    Zeros for zeros teach nothing, so that weight decay alone would change the kernel.
+    """
+    model = UNDECAYED[form]().fit(np.zeros((8, 4)), np.zeros(8)).model_
+    np.testing.assert_array_equal(model.get_weights()[0], np.ones((4, 1)))
+    assert vars(getattr(model.optimizer, "inner_optimizer", model.optimizer))["weight_decay"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        lambda: KerasRegressor(line, optimizer=undecayed(var_list=line({}).trainable_variables)),
+        lambda: KerasRegressor(listed_line, **RATE),
+        lambda: KerasRegressor(built(listed_line({}))),
+        lambda: pickle.loads(pickle.dumps(KerasRegressor(built(listed_line({}))))),
+    ],
+    ids=["parameter", "compiled and setting", "template", "pickle of a template"],
+)
+def test_variables_of_one_model_cannot_be_excluded_from_the_decay_of_another(estimator):
+    """Where a copy would lose them without a word, the error says how to name them."""
+    with pytest.raises(ValueError) as error:
+        estimator().fit(X, Y["regression"])
+    said = f"{error.value} {error.value.__cause__}"
+    assert "`optimizer`" in said and "exclude_from_weight_decay(var_names=[...])" in said
+
+
+def test_a_pickle_of_variables_excluded_by_themselves_is_refused():
+    """It would be of an optimizer that knows nothing of them."""
+    estimator = KerasRegressor(line, optimizer=undecayed(var_list=line({}).trainable_variables))
+    with pytest.raises(ValueError, match=r"exclude_from_weight_decay\(var_names"):
+        pickle.dumps(estimator)
+    fitted = KerasRegressor(listed_line, random_state=0).fit(X, Y["regression"])
+    assert len(pickle.loads(pickle.dumps(fitted)).predict(X)) == len(X)

@@ -3,10 +3,19 @@
 import keras
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skcb._data import Data, checked_weights, class_weights, model_input, some
+from skcb._data import (
+    Data,
+    checked_weights,
+    class_weights,
+    loss_weights,
+    model_input,
+    some,
+    with_plain_integers,
+)
 
 
 def test_some_rows_are_taken_of_all_parts():
@@ -95,6 +104,94 @@ def test_class_weights_become_sample_weights(class_weight, y, expected):
     assert_allclose(class_weights(class_weight, y, np.unique(y)), expected)
 
 
+def test_class_weights_may_name_a_class_that_these_rows_lack():
+    """As those of a fold may; rows in a column are rows too."""
+    y, classes = np.array(["a", "b", "a"]), np.array(["a", "b", "c"])
+    for rows in (y, y[:, None], y.astype(object)):
+        assert class_weights({"c": 9, "a": 2}, rows, classes).tolist() == [2, 1, 2]
+
+
+ONE, HUGE = np.ones(3), np.full(3, 1e30)
+TURNS = [np.array([0, 0, 1.0]), np.array([1.0, 1, 0])]
+
+
+@pytest.mark.parametrize(
+    "sample_weight, by_class, words",
+    [
+        (HUGE * HUGE, None, "^`sample_weight` has a value too large for dtype.'float32'"),
+        (None, HUGE * HUGE, "^`class_weight` has a value too large"),
+        (HUGE, HUGE, "^`sample_weight` times `class_weight` has a value too large"),
+        (ONE * 1e200, ONE * 1e200, "^`sample_weight` times `class_weight` has a value too large"),
+        (0 * ONE, None, r"^`sample_weight` is zero \(in float32\) for all watched rows"),
+        (ONE / HUGE / HUGE, None, "^`sample_weight` is zero"),
+        (None, 0 * ONE, "^`class_weight` is zero"),
+        (*TURNS, "^`sample_weight` times `class_weight` is zero"),
+    ],
+)
+def test_weights_that_a_loss_cannot_use_are_refused(sample_weight, by_class, words):
+    """Those of rows and classes together, by the name of what was given."""
+    with pytest.raises(ValueError, match=words):
+        loss_weights(sample_weight, by_class, "watched rows")
+
+
+def test_weights_of_rows_and_classes_multiply_in_the_precision_of_a_loss():
+    """Or are those of which there are some, or none."""
+    assert loss_weights(None, None, "rows") is None
+    assert_array_equal(loss_weights(ONE, None, "rows"), ONE.astype("float32"), strict=True)
+    assert_array_equal(loss_weights(TURNS[1], 3 * ONE, "rows"), [3, 3, 0])
+
+
+LARGE = [2**24 + 1, 2**53 + 1, 7]
+FRAMES = {
+    "Int64": pd.DataFrame({"a": pd.array(LARGE, "Int64"), "b": LARGE}),
+    "of 64 bits, without a sign": pd.DataFrame({"a": pd.array(LARGE, "UInt64"), "b": LARGE}),
+    "names twice": pd.DataFrame({"a": pd.array(LARGE, "Int64"), "b": LARGE}).set_axis(
+        ["a", "a"], axis=1
+    ),
+    "names of two levels": pd.DataFrame(
+        {("a", "x"): pd.array(LARGE, "Int64"), ("a", "y"): pd.array(LARGE, "Int64")}
+    ),
+    "a row index": pd.DataFrame({"a": pd.array(LARGE, "Int64"), "b": LARGE}, index=[2, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_nullable_integers_become_numpys(frame):
+    """Not by way of floats; names and rows stay, and the frame that was given as it is."""
+    before = frame.copy()
+    plain = with_plain_integers(frame)
+    assert [dtype.kind for dtype in plain.dtypes] == [str(d)[0].lower() for d in frame.dtypes]
+    assert plain.to_numpy(object).tolist() == [[n, n] for n in LARGE]
+    assert plain.columns.equals(frame.columns) and plain.index.equals(frame.index)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_nullable_integers_of_arrow_become_numpys():
+    """As pandas reads them by `dtype_backend="pyarrow"`."""
+    pytest.importorskip("pyarrow")
+    plain = with_plain_integers(pd.DataFrame({"a": LARGE}, dtype="int64[pyarrow]"))
+    assert plain["a"].dtype == np.int64 and plain["a"].tolist() == LARGE
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.array([LARGE]),
+        [LARGE],
+        pd.Series(LARGE, dtype="Int64"),
+        pl.DataFrame({"a": LARGE}),
+        pd.DataFrame({"a": pd.array([1, None, 3], "Int64"), "b": pd.array([1.5, 2, 3], "Float64")}),
+        pd.DataFrame({"a": [True, False], "b": ["x", "y"], "c": pd.array([True, None], "boolean")}),
+        pd.DataFrame({"a": pd.Categorical([1, 2]), "b": pd.arrays.SparseArray([0, 1])}),
+        pd.DataFrame(index=[1, 2]),
+    ],
+    ids=["array", "list", "series", "polars", "missing", "no integers", "categories", "no column"],
+)
+def test_whatever_holds_no_nullable_integers_stays_as_it_is(table):
+    """The object itself, so that scikit-learn's checks see what was given."""
+    assert with_plain_integers(table) is table
+
+
 @pytest.mark.parametrize(
     "class_weight, classes, words",
     [
@@ -103,6 +200,8 @@ def test_class_weights_become_sample_weights(class_weight, y, expected):
         ({"a": "x"}, np.array(["a", "b"]), "but got 'x'"),
         ({"a": np.nan}, np.array(["a", "b"]), "but got nan"),
         ("balance", np.array(["a", "b"]), "'balanced' or None but got 'balance'"),
+        (pd.Series({"a": 1.0}), np.array(["a", "b"]), "'balanced' or None but got a"),
+        (np.ones(2), np.array(["a", "b"]), "'balanced' or None but got array"),
         ({"a": 1}, [np.array(["a"]), np.array(["b"])], "which of 2 targets"),
     ],
 )

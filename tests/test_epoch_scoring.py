@@ -161,6 +161,72 @@ def test_a_scorer_that_changes_what_it_gets_harms_no_other():
     assert spoiled.history_["val_neg_log_loss"] == alone.history_["val_neg_log_loss"]
 
 
+class AlwaysDrops(keras.layers.Dropout):
+    """Draws random numbers in predictions too."""
+
+    def call(self, x, training=None):
+        return super().call(x, training=True)
+
+
+def dropping(meta, layer=keras.layers.Dropout):
+    """Build a model that draws in training, and keeps moving averages."""
+    layers = [keras.layers.Dense(6, "relu"), keras.layers.BatchNormalization(), layer(0.3)]
+    head = keras.layers.Dense(meta["n_output_units_"], meta["output_activation_"])
+    return keras.Sequential([keras.layers.Input((meta["n_features_in_"],)), *layers, head])
+
+
+def in_training_mode(estimator, X, y):
+    """Run the model as only training does, as for an uncertainty by dropout."""
+    return float(np.mean(estimator.model_(X, training=True)))
+
+
+class Drawn(KerasClassifier):
+    """A class of the user's own that does so in its predictions."""
+
+    def predict_proba(self, X, **params):
+        found = np.asarray(self.model_(X, training=True))
+        return np.hstack([1 - found, found])
+
+
+@pytest.mark.parametrize(
+    "cls, layer, scoring",
+    [
+        (KerasClassifier, keras.layers.Dropout, in_training_mode),
+        (Drawn, keras.layers.Dropout, "neg_log_loss"),
+        (KerasClassifier, AlwaysDrops, "neg_log_loss"),
+    ],
+    ids=["scorer", "method", "layer"],
+)
+def test_scorers_that_draw_or_move_averages_leave_training_as_it_was(cls, layer, scoring):
+    """To the last bit, whatever in them it is that touches the model."""
+    runs = []
+    for callbacks in (None, EpochScoring(scoring, name="s")):
+        clf = cls(dropping, model__layer=layer, epochs=3, random_state=0, callbacks=callbacks)
+        runs.append(clf.fit(X, Y["binary"], **WATCHED))
+    plain, scored = runs
+    assert len(set(scored.history_.pop("val_s"))) == 3
+    assert scored.history_ == plain.history_
+    for a, b in zip(scored.model_.variables, plain.model_.variables, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_scorer_finds_what_a_fit_that_ends_here_leaves_behind():
+    """But for its own score, which is not known yet; and nothing of a fit before."""
+    found = []
+
+    def look(estimator, X, y):
+        found.append((estimator.history_, estimator.n_iter_, estimator.best_epoch_))
+        return 0.0
+
+    clf = estimator(callbacks=EpochScoring(look)).fit(X, Y["binary"], **WATCHED)
+    clf.fit(X, Y["binary"], **WATCHED)
+    for epochs in (1, 2, 3):
+        there = fitted(epochs=epochs)
+        for history, *numbers in (found[epochs - 1], found[epochs + 2]):
+            history.pop("val_look", None)
+            assert (history, *numbers) == (there.history_, epochs, there.best_epoch_)
+
+
 def averaging(**params):
     """Fit with averaged weights in the place of the others where rows are watched."""
     params["callbacks"] = [SwapEMAWeights(), *params.get("callbacks", [])]

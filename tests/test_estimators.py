@@ -2,8 +2,10 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
+from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -224,6 +226,38 @@ def test_score_takes_weights():
     wrong[:24] = np.where(wrong[:24] == "yes", "no", "yes")
     assert estimator.score(X, wrong) == 0.5
     assert estimator.score(X, wrong, sample_weight=np.arange(48) < 24) == 0.0
+
+
+def by_column(meta):
+    """Build a model with an end for each column of labels."""
+    inputs = keras.Input((4,))
+    ends = zip(meta["n_output_units_"], meta["output_activation_"], strict=True)
+    return keras.Model(inputs, [layers.Dense(units, link)(inputs) for units, link in ends])
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("several targets", sparse.csr_array),
+        ("multilabel", sparse.csr_array),
+        ("multilabel", lambda y: pd.DataFrame(y == 1, dtype="boolean")),
+        ("multilabel", lambda y: pd.DataFrame(y, dtype="Int64")),
+        ("multilabel", lambda y: y.astype(object)),
+        ("two labels", lambda y: pd.DataFrame(y, dtype="Int64")),
+        ("two labels", sparse.csr_array),
+        ("one label", lambda y: pd.Series(y == 1, dtype="boolean")),
+        ("one label", lambda y: pd.DataFrame(y == 1, dtype="boolean").rename(columns={0: "a"})),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_whatever_can_be_fitted_can_be_scored(kind, form):
+    """With the score of the same y as a plain array."""
+    digits = np.digitize(X[:, :2], [-0.5, 0.5])
+    plain = {**Y, "two labels": digits, "one label": Y["multilabel"][:, 0]}[kind]
+    cls = KerasRegressor if kind == "several targets" else KerasClassifier
+    build = by_column if kind == "two labels" else perceptron
+    scores = [cls(build, random_state=0).fit(X, y).score(X, y) for y in (plain, form(plain))]
+    assert scores[0] == scores[1]
 
 
 # -- watched rows ------------------------------------------------------------------------------

@@ -1,13 +1,22 @@
 """One text for what a value is, the same in every process."""
 
+import collections
+import dataclasses
+import datetime
+import decimal
+import fractions
 import functools
+import operator
 import os
+import re
 import subprocess
 import sys
-from pathlib import Path
+import threading
+from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, make_scorer
 
@@ -30,6 +39,33 @@ class Own:
         return x in {"a", "b", "c", "d"}
 
 
+@dataclasses.dataclass(slots=True, frozen=True)
+class Slotted:
+    """A class whose objects have no ``__dict__``."""
+
+    value: object
+
+
+class Both(Slotted):
+    """One whose objects have slots and attributes."""
+
+    def __init__(self, value, other):
+        object.__setattr__(self, "value", value)
+        self.__dict__["other"] = other
+
+
+def path(text):
+    """Make a path that remembers its own hash, another one in each process."""
+    made = PurePosixPath(text)
+    hash(made), str(made)
+    return made
+
+
+def frame(*names):
+    """Make a table with these columns; of its index nothing is said."""
+    return pd.DataFrame([[1.0, "x"], [2.0, "y"]], columns=list(names), index=[7, 5])
+
+
 def power(exponent):
     """Make a function that remembers."""
     return lambda base: base**exponent
@@ -42,7 +78,19 @@ def generator(seed, drawn=0):
     return rng
 
 
+def without_decay(name):
+    """Make an optimizer that leaves a variable out of weight decay."""
+    optimizer = keras.optimizers.AdamW()
+    optimizer.exclude_from_weight_decay(var_names=[name])
+    return optimizer
+
+
 MAKERS = {
+    "huber": lambda: keras.losses.Huber(),
+    "other huber": lambda: keras.losses.Huber(0.25),  # which its `get_config` does not say
+    "decays": lambda: keras.optimizers.AdamW(),
+    "decays no bias": lambda: without_decay("bias"),
+    "decays no kernel": lambda: without_decay("kernel"),
     "none": lambda: None,
     "false": lambda: False,
     "zero": lambda: 0,
@@ -87,6 +135,39 @@ MAKERS = {
     "Keras' schedule": lambda: keras.optimizers.schedules.CosineDecay(0.1, 30),
     "Keras' callback": lambda: keras.callbacks.EarlyStopping(patience=3),
     "layer": lambda: keras.layers.Dense(3, name="a"),
+    "frame": lambda: frame("a", "b"),
+    "frame with other names": lambda: frame("b", "a"),
+    "object with slots": lambda: Slotted({"some", "words"}),
+    "other object with slots": lambda: Slotted({"other", "words"}),
+    "object with both": lambda: Both(1, 2),
+    "object with another slot": lambda: Both(2, 2),
+    "object with another attribute": lambda: Both(1, 3),
+    "slice": lambda: slice(0, 2),
+    "other slice": lambda: slice(2, 4),
+    "range": lambda: range(3),
+    "other range": lambda: range(4),
+    "date": lambda: datetime.date(2026, 1, 1),
+    "other date": lambda: datetime.date(2026, 1, 2),
+    "time": lambda: pd.Timestamp("2026-01-01"),
+    "other time": lambda: pd.Timestamp("2026-01-02"),
+    "getter": lambda: operator.itemgetter(0),
+    "other getter": lambda: operator.itemgetter(1),
+    "decimal": lambda: decimal.Decimal(1),
+    "other decimal": lambda: decimal.Decimal(2),
+    "fraction": lambda: fractions.Fraction(1, 2),
+    "other fraction": lambda: fractions.Fraction(1, 3),
+    "path": lambda: path("a/b"),
+    "other path": lambda: path("a/c"),
+    "pattern": lambda: re.compile("a"),
+    "other pattern": lambda: re.compile("b"),
+    "method of a class": lambda: str.lower,
+    "other method of a class": lambda: str.upper,
+    "method of an array's function": lambda: np.add.reduce,
+    "method of another one": lambda: np.maximum.reduce,
+    "queue": lambda: collections.deque([1, 2], maxlen=3),
+    "other queue": lambda: collections.deque([1, 2], maxlen=4),
+    "bytes that change": lambda: bytearray(b"a"),
+    "other bytes that change": lambda: bytearray(b"b"),
 }
 
 
@@ -128,3 +209,11 @@ def test_another_process_has_the_same():
             check=True,
         )
         assert done.stdout.split() == here
+
+
+def test_what_cannot_be_taken_apart_counts_by_its_class():
+    """And what is used up as it is looked at stays whole."""
+    assert fingerprint(threading.Lock()) == fingerprint(threading.Lock())
+    drawn = iter([1, 2])
+    fingerprint(drawn)
+    assert list(drawn) == [1, 2]

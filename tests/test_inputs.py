@@ -184,6 +184,26 @@ def test_numbers_are_numbers_in_whatever_a_frame_keeps_them(convert, inputs):
     assert estimators[1].feature_names_in_.tolist() == list("abcd")
 
 
+@pytest.mark.parametrize("inputs", [None, {"ids": ["a"]}])
+def test_nullable_integers_reach_the_model_as_integers(inputs):
+    """Beyond 2 ** 24 all of them would be even as floats; `fit` and `predict` take them alike."""
+
+    def parity(meta):
+        kind = meta["X_dtype_"] if inputs is None else meta["X_dtype_"]["ids"]
+        part = keras.Input((1,), name="ids", dtype=str(kind))
+        odd = layers.Lambda(lambda ids: keras.ops.cast(ids % 2, "float32"))(part)
+        end = layers.Dense(1, activation="sigmoid")(odd)
+        return keras.Model(part if inputs is None else {"ids": part}, end)
+
+    plain = pd.DataFrame({"a": 2**24 + 1 + np.arange(48)})
+    whole = plain.astype("Int64")
+    a, b = (KerasClassifier(parity, inputs=inputs, **PARAMS).fit(t, y) for t in (plain, whole))
+    assert a.history_ == b.history_
+    proba = b.predict_proba(whole)[:, 1]
+    assert np.array_equal(a.predict_proba(plain)[:, 1], proba)
+    assert len(set(proba[::2])) == len(set(proba[1::2])) == 1 and len(set(proba)) == 2
+
+
 # -- missing values ----------------------------------------------------------------------------
 
 

@@ -110,6 +110,49 @@ def test_each_call_equals_fit_stopped_there(pickled):
         assert_same(step, whole)
 
 
+class Around(keras.layers.Layer):
+    """A layer with another one inside, which is adapted at low rank."""
+
+    def __init__(self, policy, **kwargs):
+        super().__init__(**kwargs)
+        self.policy = policy
+        self.inner = keras.layers.Dense(8, lora_rank=2, dtype=policy)
+
+    def build(self, shape):
+        """Build it."""
+        self.inner.build(shape)
+
+    def call(self, x):
+        """Return what the inner one makes of x."""
+        return self.inner(x)
+
+    def get_config(self):
+        """Say what it was made with."""
+        return {**super().get_config(), "policy": self.policy}
+
+
+def adapted(policy):
+    """Build a net with such a layer."""
+    return keras.Sequential([keras.layers.Input((5,)), Around(policy), keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("int8_from_float32", marks=pytest.mark.slow)]
+)
+def test_weights_that_keras_saves_in_another_form_go_on_as_they_were(policy):
+    """Its file holds zeros for the parts of low rank, and a kernel with them merged into it."""
+    options = {"policy": policy, "optimizer": "adam", "batch_size": 16, "random_state": 0}
+    whole = KerasRegressor(adapted, epochs=2, **options).fit(X, X[:, 0])
+    step = KerasRegressor(adapted, **options)
+    for _ in range(2):
+        step = pickle.loads(pickle.dumps(step))
+        assert not hasattr(step, "model_") or not np.any(step.model_.layers[0].inner.lora_kernel_b)
+        step.partial_fit(X, X[:, 0])
+    assert step.history_ == whole.history_
+    for ours, theirs in zip(step.model_.get_weights(), whole.model_.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("pickled", [False, True])
 def test_early_stopping_fires_where_it_does_in_fit(pickled):
     """Once it has fired further calls do nothing, and say so once."""
@@ -155,6 +198,19 @@ def test_classes_of_the_first_call_hold_for_the_others():
     step.partial_fit(X, Y)
     with pytest.raises(ValueError, match=r"previously unseen labels.*maybe"):
         step.partial_fit(X[:4], ["yes", "no", "maybe", "no"])
+
+
+def test_other_classes_in_a_later_call_are_refused():
+    """After a `fit` too; the same ones are not, and may name one that all rows lack."""
+    step = KerasClassifier(net, class_weight={"maybe": 2.0}, random_state=0)
+    known = ["yes", "no", "maybe"]
+    step.partial_fit(X, Y, classes=known).partial_fit(X, Y, classes=np.array(known[::-1]))
+    for classes in (["yes", "no"], ["yes", "no", "perhaps"]):
+        with pytest.raises(ValueError, match=r"not the same .* was: \['maybe', 'no', 'yes'\]"):
+            step.partial_fit(X, Y, classes=classes)
+    whole = KerasClassifier(net, random_state=0).fit(X, Y)
+    with pytest.raises(ValueError, match=r"not the same as .* was: \['no', 'yes'\]"):
+        whole.partial_fit(X, Y, classes=known)
 
 
 def test_other_columns_are_refused():

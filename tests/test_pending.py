@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.callback import ProgressBar
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -120,6 +121,30 @@ def test_what_cannot_wait_says_why(estimator, why):
     """There must be one fit, at the end of all others."""
     with pytest.raises(CannotWait, match=why):
         prepare(lambda: estimator.fit(X, y))
+
+
+def test_what_fails_after_the_keras_step_was_fitted_comes_through():
+    """It is no sign of something that cannot wait, which no other parameters could mend."""
+    others = VotingClassifier([("keras", classifier()), ("linear", LogisticRegression(C=-1.0))])
+    with pytest.raises(ValueError, match="'C' parameter"):
+        prepare(lambda: others.fit(X, y))
+
+
+def test_scorer_finds_what_a_fit_that_ends_here_leaves_behind():
+    """In every epoch: history, number of epochs, the best of them; nothing has stopped it."""
+    names = ["history_", "n_iter_", "best_epoch_"]
+
+    def look(estimator, X, y):
+        return {name: getattr(estimator, name) for name in ["stopped_by_", *names]}
+
+    with prepare(lambda: classifier().fit(X, y)) as fit:
+        for epochs in (1, 2, 3):
+            fit.advance()
+            there = classifier(epochs=epochs).fit(X, y)
+            assert fit.score(look) == {
+                "stopped_by_": None,
+                **{name: getattr(there, name) for name in names},
+            }
 
 
 def test_fits_within_the_one_that_waits_are_ordinary():

@@ -1,10 +1,15 @@
 """Pickles: small, whole, and good in another process; copies that share nothing."""
 
 import copy
+import csv
+import functools
 import os
 import pickle
+import random
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
@@ -13,9 +18,17 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from sklearn.base import clone
 
-from skcb import KerasClassifier, KerasRegressor, _versions
-from skcb.callbacks import EarlyStopping, EpochScoring, LambdaCallback, SwapEMAWeights
+from skcb import KerasClassifier, KerasRegressor, Tunable, _versions
+from skcb._seeds import BUILDING
+from skcb.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    EpochScoring,
+    LambdaCallback,
+    SwapEMAWeights,
+)
 from skcb.schedules import CosineDecay
 from tests.fakes import fresh_process
 from tests.models import X, Y, fitted, perceptron
@@ -238,6 +251,66 @@ def test_a_deep_copy_is_independent():
     assert len(one.history_["loss"]) == 2 and one.callbacks is None
 
 
+FREE = []
+"""Whether another thread could have begun to build a model when a layer below was made."""
+
+
+def others_may_build():
+    """Tell whether the lock under which models are built can be had."""
+    free = BUILDING.acquire(blocking=False)
+    if free:
+        BUILDING.release()
+    return free
+
+
+class Noted(layers.Dense):
+    """A layer that notes how it was made; as any Dense, it draws seeds for its weights."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        with ThreadPoolExecutor(1) as another:
+            FREE.append(another.submit(others_may_build).result())
+
+
+def around(meta, base=None):
+    """Build a model around a part that is a parameter, or one like it."""
+    base = base[0] if isinstance(base, list) else base or Noted(3)
+    return keras.Sequential([layers.Input((4,)), base, layers.Dense(1, activation="sigmoid")])
+
+
+def noted():
+    """Return a small model that is built, as a pretrained one is."""
+    return keras.Sequential([layers.Input((4,)), Noted(3)])
+
+
+HOLDERS = {
+    "fitted": lambda: KerasClassifier(around, random_state=0).fit(X, y),
+    "a model": lambda: KerasClassifier(around, base=noted()),
+    "layers in a list": lambda: KerasClassifier(around, base=[Noted(3)]),
+    "a model in a recipe": lambda: KerasClassifier(around, base=Tunable(lambda a: a, a=noted())),
+    "a model in a partial": lambda: KerasClassifier(functools.partial(around, base=noted())),
+}
+COPIES = {
+    "pickle": lambda estimator: pickle.loads(cloudpickle.dumps(estimator)),
+    "deepcopy": copy.deepcopy,
+    "clone": clone,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
+def test_a_copy_keeps_out_of_the_way_of_who_builds(make, copied):
+    """It draws no random number, and no other thread builds meanwhile, which may draw some."""
+    estimator = make()
+    FREE.clear()
+    before = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+    copied(estimator)
+    after = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+    assert after == before
+    # A clone of a fitted estimator has no model yet.
+    assert set(FREE) == (set() if make is HOLDERS["fitted"] and copied is clone else {False})
+
+
 def test_what_a_callback_measured_is_kept():
     """Its counters and names, without the weights that the model has."""
     params = CALLBACKS["early stopping"] | {"epochs": 3}
@@ -255,6 +328,69 @@ def test_what_a_callback_keeps_of_its_own_is_kept():
     assert kept.answer == 42 and kept.optimizer is None
     assert kept.kept == {"layers": [None, None], "weights": (None,) * 4}
     assert live.optimizer is estimator.model_.optimizer
+
+
+class Writer(keras.callbacks.Callback):
+    """Writes a table, and opens it again where it has none."""
+
+    rows = None
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.rows is None:
+            self.file = open(self.path, "a", newline="")
+            self.rows = csv.writer(self.file)
+            self.kept = {"lock": threading.Lock(), "letters": (n for n in "ab"), "epoch": epoch}
+        self.rows.writerow([epoch])
+        self.file.flush()
+
+    def on_train_end(self, logs=None):
+        self.file.close()
+
+
+class Text(Writer):
+    """Writes without a writer."""
+
+    file = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.file is None:
+            self.file = open(self.path, "a")
+        print(epoch, file=self.file, flush=True)
+
+
+@pytest.mark.parametrize("taken", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_what_no_pickle_can_hold_stays_behind(taken, tmp_path):
+    """Of what a callback keeps when training has ended; its live self has it still."""
+    estimator = fitted(callbacks={"log": Tunable(Writer, path=tmp_path / "log.csv")}, epochs=2)
+    live, kept = (e.callbacks_["log"] for e in (estimator, taken(estimator)))
+    assert (kept.file, kept.rows) == (None, None)
+    assert kept.kept == {"lock": None, "letters": None, "epoch": 0}
+    assert live.file.closed and live.rows is not None and live.kept["lock"] is not None
+
+
+@pytest.mark.parametrize("cls", [Writer, Text, CSVLogger])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_what_writes_goes_on_from_call_to_call(cls, pickled, tmp_path):
+    """Keras' own opens its file anew after a pickle, and so does one that looks whether it has it.
+
+    Where it is open, it is not closed by the end of training in the model that is shown.
+    """
+    path = tmp_path / "log.csv"
+    log = CSVLogger(path) if cls is CSVLogger else Tunable(cls, path=path)
+    estimator = KerasClassifier(perceptron, callbacks={"log": log}, random_state=0)
+    for _ in range(3):
+        estimator.partial_fit(X, y)
+        if pickled:
+            left, estimator = estimator, pickle.loads(pickle.dumps(estimator))
+            left.callbacks_["log"].on_train_end()  # closes the file
+    if not pickled:
+        estimator.callbacks_["log"].on_train_end()
+    rows = [row[0] for row in csv.reader(path.read_text().splitlines())]
+    assert rows == [*(["epoch"] if cls is CSVLogger else []), "0", "1", "2"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.Adam()])

@@ -1,13 +1,15 @@
 """One random_state becomes the seeds of a fit, and the global generators stay as they were."""
 
+import contextlib
 import random
 import threading
 import time
 
+import keras
 import numpy as np
 import pytest
 
-from skcb._seeds import BUILDING, draw, seeded
+from skcb._seeds import BUILDING, draw, seeded, untouched
 
 
 def globals_now():
@@ -62,6 +64,27 @@ def test_a_block_that_fails_leaves_no_trace_either():
     assert globals_now() == before
     assert BUILDING.acquire(blocking=False)
     BUILDING.release()
+
+
+@pytest.mark.parametrize("block", [lambda: seeded(1), untouched], ids=["seeded", "untouched"])
+def test_after_a_block_the_generators_go_on_as_before(block):
+    """Keras' own among them, whatever is drawn in the block."""
+
+    def draws():
+        return random.random(), np.random.random(), float(keras.random.uniform(()))
+
+    kept = random.getstate(), np.random.get_state()
+    found = []
+    for between in (block, contextlib.nullcontext, block):
+        random.seed(3), np.random.seed(3)
+        keras.utils.set_random_seed(3)
+        draws()  # now Keras has a generator
+        with between():
+            if between is block:
+                draws()
+        found.append(draws())
+    random.setstate(kept[0]), np.random.set_state(kept[1])
+    assert found[0] == found[1] == found[2]
 
 
 def test_blocks_nest():

@@ -190,6 +190,52 @@ def test_classes_of_columns_are_lists():
         Target.learn(y, classifier=True, classes=[0, 1])
 
 
+MIXED = pd.DataFrame({"a": [1, "neg", 1], "b": ["p", "q", "q"]})
+
+
+def test_labels_of_several_kinds_in_a_column_are_refused():
+    """NumPy would make strings of the numbers; a later y is judged as the first is."""
+    named = r"A column of y holds labels of several kinds, 'neg' and (1|None)"
+    for wrong in (MIXED, MIXED.replace({1: None})):
+        with pytest.raises(TypeError, match=named):
+            Target.learn(wrong, classifier=True)
+    target = Target.learn(MIXED.astype(str), classifier=True)
+    with pytest.raises(TypeError, match=named):
+        target.encode(MIXED, target.heads())
+
+
+OTHER_CLASSES = {  # y, the classes that it was learned with, the same ones, others
+    "labels": (["a", "b"], ["a", "b", "c"], [["c", "a", "b"], np.array(["a", "b", "c"])], ["x"]),
+    "numbers": ([1, 2], None, [[2, 1], np.array([1.0, 2.0])], [0, 1, 2]),
+    "columns": (
+        [[0, 1], [1, 0]],
+        [[0, 1, 2], None],
+        [[[2, 1, 0], [1, 0]], [None, [0, 1]], [None, None]],
+        [[0, 1, 2], [0, 2]],
+    ),
+    "columns, one list": ([[0, 5], [1, 0]], None, [[[0, 1], [0, 5]]], [0, 1]),
+    "several labels": ([[0, 1], [1, 0]], None, [[[0, 1], [0, 1]], [[1, 0], None]], [[0, 1]]),
+    "numbers of labels": ([[0, 1], [1, 0]], None, [np.array([[0, 1]] * 2)], [0, 1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "same", "other"), OTHER_CLASSES.values(), ids=OTHER_CLASSES
+)
+def test_other_classes_than_those_known_are_refused(y, classes, same, other):
+    """In scikit-learn's words; the same in another order, or in another container, are not."""
+    target = Target.learn(y, classifier=True, classes=classes)
+    for each in same:
+        target.refuse_other(each)
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit, was: "):
+        target.refuse_other(other)
+
+
+def test_a_regressor_has_no_classes_to_differ():
+    """It is told none."""
+    learned("continuous").refuse_other([1, 2])
+
+
 @pytest.mark.parametrize(
     ("y", "classes", "named"), [(["a", "z"], ["a", "b"], "z"), ([1, 2.5], None, "Unknown label")]
 )

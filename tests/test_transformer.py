@@ -116,8 +116,9 @@ def test_an_output_of_several_dimensions_becomes_a_row():
 
 
 def test_y_is_ignored_and_watched_rows_are_watched():
-    """A Pipeline passes y; `X_val` needs no `y_val`."""
-    a = KerasTransformer(stack, **PARAMS).fit(X[:30], np.arange(30), X_val=X[30:])
+    """A Pipeline passes y; `X_val` needs no `y_val`, which is ignored as y is."""
+    y_val = np.full(18, "word")
+    a = KerasTransformer(stack, **PARAMS).fit(X[:30], np.arange(30), X_val=X[30:], y_val=y_val)
     b = KerasTransformer(stack, **PARAMS).fit(X[:30], X_val=X[30:])
     assert a.history_ == b.history_ and len(a.history_["val_loss"]) == 3
 
@@ -215,6 +216,20 @@ def test_frames_in_and_frames_out():
     frame = pd.DataFrame(X, columns=list("abcd"))
     out = KerasTransformer(stack, **PARAMS).set_output(transform="pandas").fit_transform(frame)
     assert out.columns.tolist() == [f"kerastransformer{i}" for i in range(3)]
+
+
+def test_nullable_integers_reach_the_layers_as_integers():
+    """As floats of 32 bits all of them would be even."""
+
+    def parity(meta):
+        model = keras.Sequential([layers.Input((1,), dtype=str(meta["X_dtype_"]))])
+        model.add(layers.Lambda(lambda ids: keras.ops.cast(ids % 2, "float32"), name="odd"))
+        model.add(layers.Dense(1))
+        return model
+
+    frame = pd.DataFrame({"ids": pd.array(2**24 + np.arange(48), "Int64")})
+    coder = KerasTransformer(parity, layer="odd").fit(frame)
+    assert coder.transform(frame)[:, 0].tolist() == [0.0, 1.0] * 24
 
 
 def test_partial_fit_is_fit_stopped_there():

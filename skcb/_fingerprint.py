@@ -6,22 +6,26 @@ by its class alone. Leaves what a fit is made of to ``_resuming``.
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import functools
 import hashlib
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from skcb._names import is_keras
+from skcb._portable import config_of, undecayed
 from skcb.tunable import Recipe
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_KNOWN = frozenset([*sys.stdlib_module_names, "keras", "numpy", "scipy", "skcb", "sklearn"])
-"""Packages whose classes are what their name says; their versions are compared elsewhere."""
+_KNOWN = frozenset(
+    [*sys.stdlib_module_names, "keras", "numpy", "pandas", "scipy", "skcb", "sklearn"]
+)
+"""Packages whose classes are what their name says; versions that matter are compared elsewhere."""
 
 
 def fingerprint(*values: Any) -> str:
@@ -31,8 +35,8 @@ def fingerprint(*values: Any) -> str:
     ----------
     *values : object
         Parameters and data: plain values and containers, arrays, recipes, functions (by their
-        code), random generators, objects of Keras' (by their config) and of any class (by their
-        attributes).
+        code), random generators, tables (by their columns' names, too, but not by their index),
+        objects of Keras' (by their config) and of any class (by what a pickle would hold of them).
     """
     walk = _Walk()
     walk(values)
@@ -113,6 +117,10 @@ class _Walk:
                 self._parts("method", [value.__func__, value.__self__])
             case types.BuiltinFunctionType() | types.ModuleType():
                 self._put("name", str(getattr(value, "__module__", "")), value.__name__)
+                owner = getattr(value, "__self__", None)
+                # No other owner: `np.random.rand` has a generator, another after each draw.
+                if isinstance(owner, np.ufunc):
+                    self(owner)
             case functools.partial():
                 self._parts("partial", [value.func, value.args, value.keywords])
             case enum.Enum():
@@ -139,12 +147,46 @@ def _state(value: Any) -> Any:
     if hasattr(value, "get_config") and not isinstance(value, type):
         try:
             weights = value.get_weights() if hasattr(value, "get_weights") else None
-            config = dict(value.get_config())
+            config = config_of(value)
             if is_keras(value, "Optimizer"):
                 config.pop("name", None)  # Keras counts them: the third Adam is "adam_2"
+                config["exclude_from_weight_decay"] = undecayed(value, "optimizer")
             return config, weights
         except Exception:  # NotImplementedError, or whatever a user's own class raises
             return None
     if hasattr(value, "__array__"):
-        return np.asarray(value)
-    return dict(getattr(value, "__dict__", {}))
+        return _columns(value) if hasattr(value, "columns") else np.asarray(value)
+    try:
+        reduced = _reduced(value)
+    except Exception:  # a lock, or what only its author could take apart
+        reduced = None
+    return reduced or object.__getstate__(value) or {}
+
+
+def _columns(table: Any) -> Any:
+    """Return the names and values of a table's columns; one by one, dates are numbers still."""
+    if hasattr(table, "items"):  # pandas
+        return [(name, np.asarray(column)) for name, column in table.items()]
+    return list(table.columns), np.asarray(table)
+
+
+def _reduced(value: Any) -> Any:
+    """Return what a class of its own accord gives for a pickle, or None.
+
+    Before its attributes: those in slots may be caches, such as the hash that a path remembers,
+    which is another in each process.
+    """
+    cls: Any = type(value)
+    reduce = copyreg.dispatch_table.get(cls)
+    if reduce is not None:
+        made = reduce(value)
+    elif cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__:
+        return None
+    else:
+        made = value.__reduce_ex__(2)
+    return made if isinstance(made, str) else [_listed(part) for part in made]
+
+
+def _listed(part: Any) -> Any:
+    """Return what is in an iterator made for a pickle."""
+    return list(part) if isinstance(part, Iterator) else part

@@ -16,9 +16,15 @@ from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import Bunch, _safe_indexing, indexable  # the way to cut frames and arrays alike
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+    process_routing,
+)
 from sklearn.utils.validation import has_fit_parameter
 
+from skcb import _inside
 from skcb._names import suggestion
 from skcb.engine.feed import refuse_dataset
 
@@ -64,12 +70,13 @@ class Folds:
         self.X, self.y = indexable(X, y)
         self.scoring = scoring
         self._prototype = clone(estimator)
+        self._fit_params = dict(fit_params or {})
         # Both are a thread's own, and a study with `n_jobs` has threads of its own.
         self._config = sklearn.get_config()
         self._scorer = _one_scorer(estimator, scoring)
         splitter = check_cv(cv, y, classifier=is_classifier(estimator))
         _refuse_rare_classes(splitter, y)
-        self.routed = _routed(estimator, splitter, self._scorer, dict(fit_params or {}))
+        self.routed = _routed(estimator, splitter, self._scorer, dict(self._fit_params))
         self.splits = list(splitter.split(self.X, self.y, **self.routed.splitter.split))
         if not self.splits:
             raise ValueError(
@@ -123,10 +130,36 @@ class Folds:
         scorer: Callable[..., Any] = check_scoring(estimator, self.scoring)
         return scorer
 
+    def counted(self, scored: Any) -> float:
+        """Return, of what such a scorer has returned, the score that counts."""
+        return float(scored)
+
     @property
     def scores_are_weighted(self) -> bool:
         """Whether the scorer asks for the rows' weights."""
         return "sample_weight" in self.routed.scorer.score
+
+    @property
+    def known_by_test_rows_alone(self) -> list[str]:
+        """Names of metadata that the scorer asks for, and that no watched row has.
+
+        These have the weights that the Keras step is fitted with, or what the user brings with
+        them, and nothing else.
+        """
+        score = self.routed.scorer.score
+        asked = [name for name, value in score.items() if value is not None]
+        brought = any(map(is_watched, self.routed.estimator.fit))
+        if brought or self._weigh_steps(score.get("sample_weight")):
+            asked = [name for name in asked if name != "sample_weight"]
+        return asked
+
+    def _weigh_steps(self, weights: Any) -> bool:
+        """Tell whether these weights get as far as the Keras steps."""
+        names = {name for name, value in self._fit_params.items() if value is weights}
+        if not self._config["enable_metadata_routing"]:
+            return "sample_weight" in names
+        routers = map(get_routing_for_object, _inside.described(self._prototype).values())
+        return all(router.consumes("fit", names) for router in routers)
 
     def is_loss(self) -> bool:
         """Tell whether the score is a loss with its sign changed, such as ``"neg_log_loss"``."""

@@ -30,6 +30,10 @@ class CannotWait(TypeError):
     """An estimator that needs its trained Keras step while it is fitted, or fits several."""
 
 
+class NoneWaits(CannotWait):
+    """An estimator whose fit is over, and has fitted no Keras step here."""
+
+
 class PendingFit:
     """A fit of one estimator, prepared and not yet trained; a context that ends it.
 
@@ -95,8 +99,8 @@ class PendingFit:
             with self._state.clock, _keras.in_force(self.estimator._keras_settings):
                 loop.advance(self._state)
 
-    def score(self, scorer: Callable[..., Any], *, weighted: bool = False) -> float:
-        """Score the model as it stands on the watched rows.
+    def score(self, scorer: Callable[..., Any], *, weighted: bool = False) -> Any:
+        """Return what a scorer says of the model, as it stands, on the watched rows.
 
         Parameters
         ----------
@@ -106,12 +110,12 @@ class PendingFit:
         """
         assert self._watched is not None
         x, y, weight = self._watched
-        weights = {"sample_weight": weight} if weighted and weight is not None else {}
+        weights: dict[str, Any] = {}
+        if weighted and weight is not None:
+            weights["sample_weight"] = weight
         self._view.begin(self._state.epoch)
-        # For scorers that read what training has measured, as `validation_score` does.
-        self._view.estimator.history_ = self._state.history
         with _keras.in_force(self.estimator._keras_settings):
-            return float(scorer(self._view.estimator, x, y, **weights))
+            return self._view.scored(scorer, x, y, **weights)
 
     def finish(self) -> None:
         """End training, and make the estimator a fitted one."""
@@ -155,7 +159,11 @@ def prepare(fit: Callable[[], Any]) -> PendingFit:
     Raises
     ------
     CannotWait
-        No Keras step was fitted, or several, or the trained one was needed at once.
+        Several Keras steps were fitted, or the trained one was needed at once.
+    NoneWaits
+        No Keras step was fitted.
+    Exception
+        Of the fit.
     """
     waiting: list[PendingFit] = []
     token = _WAITING.set(waiting)
@@ -163,7 +171,8 @@ def prepare(fit: Callable[[], Any]) -> PendingFit:
         fit()
     except Exception as error:
         _drop(waiting)
-        if not waiting:
+        # What asks a step that is not trained gets one of these, NotFittedError being its child.
+        if not waiting or not isinstance(error, AttributeError):
             raise
         raise CannotWait(f"its fit needs the trained Keras step at once ({error})") from error
     except BaseException:
@@ -171,7 +180,9 @@ def prepare(fit: Callable[[], Any]) -> PendingFit:
         raise
     finally:
         _WAITING.reset(token)
-    if len(waiting) != 1:
+    if not waiting:
+        raise NoneWaits("its fit fits a Keras step 0 times")
+    if len(waiting) > 1:
         _drop(waiting)
         raise CannotWait(f"its fit fits a Keras step {len(waiting)} times")
     return waiting[0]

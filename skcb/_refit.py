@@ -16,6 +16,7 @@ from typing import Any
 from sklearn.base import clone
 
 from skcb import _callbacks, _inside, _monitors, _pending
+from skcb._data import n_rows
 from skcb._folds import Folds
 from skcb._names import suggestion
 
@@ -36,7 +37,7 @@ class Refit:
     n_rows, n_watched : int
         Rows that trained, and rows that were watched.
     epochs : int
-        Epochs trained.
+        Epochs trained; 0 where the parameters hold no Keras step.
     fold_best_epochs : list of int or None
         Best epoch of each fold, counted from 0; None with ``epochs="given"``.
     left_out : list of str
@@ -153,6 +154,10 @@ def retrained(
     _check_choice("epochs", epochs)
     _check_choice("validation", validation)
     estimator = folds.candidate(params)
+    if not _inside.described(estimator):  # a trial may choose a step of another kind
+        folds.fit_all(estimator, watched=validation == "keep")
+        estimator.refit_ = Refit(dict(params), n_rows(folds.y), 0, 0, None, [])
+        return estimator
     left_out = _unwatched(estimator) if validation == "none" else []
     best: list[int] | None = None
     most = sys.maxsize

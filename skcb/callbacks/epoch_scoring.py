@@ -39,6 +39,10 @@ class EpochScoring(CallbackRecipe):
     scorer that takes no ``sample_weight`` scores without. With SwapEMAWeights it is the averaged
     weights that are scored, as they are evaluated.
 
+    A scorer of the user's own may run the model in training mode, and finds ``history_``,
+    ``n_iter_`` and ``best_epoch_`` up to this epoch: the variables of model and optimizer are put
+    back, so training goes on as without it.
+
     Examples
     --------
     >>> import keras

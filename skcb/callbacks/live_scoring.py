@@ -19,12 +19,15 @@ from skcb._names import accepted, suggestion
 class Stage(Protocol):
     """What is lent for a fit: the estimator as it stands, and rows to score it on."""
 
-    def begin(self, epoch: int) -> None:
-        """Forget what was predicted in earlier epochs."""
+    def begin(self, n_epochs: int) -> None:
+        """Forget what was predicted when other numbers of epochs were done."""
 
     @property
     def estimator(self) -> Any:
         """Behaves like the estimator, fitted up to this epoch."""
+
+    def scored(self, scorer: Any, *data: Any, logs: Any = None, **params: Any) -> Any:
+        """Return what a scorer says of the estimator, and leave training as it was."""
 
     def rows(self, on: str) -> tuple[Any, Any, Any] | None:
         """Return (X, y, sample_weight) in the user's own terms; None where there are no rows."""
@@ -97,12 +100,12 @@ class EpochScoring(keras.callbacks.Callback):
         if self._loan is None or not (evaluated or self.on == "train"):
             return
         stage, scorers = self._loan
-        stage.begin(epoch)
+        stage.begin(epoch + 1)
         X, y, weight = stage.rows(self.on)  # type: ignore[misc]
         for name, scorer in scorers.items():
             weighted = weight is not None and _takes_weights(scorer)
             weights = {"sample_weight": weight} if weighted else {}
-            logs[name] = _number(scorer(stage.estimator, X, y, **weights), name)
+            logs[name] = _number(stage.scored(scorer, X, y, logs=logs, **weights), name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loan": None}

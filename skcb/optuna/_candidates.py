@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +22,15 @@ from skcb._folds import Folds
 from skcb.optuna import _failures, _space, _workers
 from skcb.optuna._artifacts import Artifacts, Keep
 from skcb.optuna._reporting import Reporter
-from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
+from skcb.optuna._strategies import (
+    NotInStep,
+    NotWatched,
+    Record,
+    lockstep,
+    may_watch,
+    refuse_metadata,
+    sequential,
+)
 from skcb.optuna._timeouts import until
 
 
@@ -119,13 +127,17 @@ class Candidates(Folds):
         return scores[self._chosen(scores)]
 
     def scorer_for(self, estimator: Any) -> Callable[..., Any]:
-        """Return the scorer that counts, for a step of the estimator."""
+        """Return the scorers, which take a step of the estimator too."""
+        return self._scorers
 
-        def scorer(*args: Any, **params: Any) -> float:
-            scores = _by_name(self._scorers(*args, **params))
-            return scores[self._chosen(scores)]
+    def counted(self, scored: Any) -> float:
+        """Return, of what the scorers have returned, the score that counts."""
+        scores = _by_name(scored)
+        return scores[self._chosen(scores)]
 
-        return scorer
+    def may_watch(self, chosen: Iterable[str]) -> bool:
+        """Tell whether a trial that sets these parameters could have watched rows."""
+        return may_watch(self._prototype, self.routed.estimator.fit, chosen)
 
     def _chosen(self, scores: Mapping[str, float]) -> str:
         return next((name for name in scores if name == self.decisive), next(iter(scores)))
@@ -168,6 +180,8 @@ class Objective:
     ----------
     first_error : Exception or None
         What the first trial that failed has raised.
+    answers : Answers
+        What was set in the trials.
     """
 
     def __init__(
@@ -181,11 +195,14 @@ class Objective:
     ) -> None:
         self._candidates = candidates
         self._space = space
+        if reports == "epochs":
+            refuse_metadata(candidates, instead="give `pruner=None`, or a WilcoxonPruner")
         self._reports = reports
         self._error_score = error_score
         self._artifacts = artifacts
         self._deadline = deadline
         self.first_error: Exception | None = None
+        self.answers = _space.Answers()
         self._has_begun = False
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -196,9 +213,11 @@ class Objective:
     def _value(self, trial: optuna.Trial, keep: Keep | None) -> float:
         folds, record = self._candidates.of_trial(trial.number), Record()
         _failures.forget(trial)
+        with folds.settings():
+            params = self._suggested(trial)
         try:
             with folds.settings():
-                self._train(folds, record, trial, keep)
+                self._train(folds, params, record, trial, keep)
         except (optuna.TrialPruned, CannotPrune):
             raise
         except Exception as error:
@@ -212,13 +231,31 @@ class Objective:
             trial.set_user_attr("score_seconds", folds.score_seconds)
         return float(np.mean(record.fold_scores))
 
-    def _train(
-        self, folds: Candidates, record: Record, trial: optuna.Trial, keep: Keep | None
-    ) -> None:
-        params = _space.suggest(self._space, trial)
+    def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the trial's parameters; what the sampler or the space raises ends the search.
+
+        It is no candidate's failure, and would be that of every other one, too.
+        """
+        try:
+            params = self.answers.first(self._space, trial)
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", _failures.reason(error))
+            raise
         if not self._has_begun:
             self._has_begun = True
             _workers.warn_of_repetition(trial)
+        return params
+
+    def _train(
+        self,
+        folds: Candidates,
+        params: Mapping[str, Any],
+        record: Record,
+        trial: optuna.Trial,
+        keep: Keep | None,
+    ) -> None:
         place = f"{folds.place}/trial-{trial.number}"
         reporter = Reporter(trial, 1.0)
         if self._reports != "epochs":
@@ -229,10 +266,11 @@ class Objective:
             lockstep(folds, params, record, place=place, report=reporter.after_epochs, keep=keep)
         except NotInStep as error:
             raise CannotPrune(error.__cause__ or error) from error
-        except ValueError as error:
-            if str(error) != NOT_WATCHED:
-                raise
-            raise CannotPrune(
+        except NotWatched as error:
+            why = (
                 "there are no watched rows to judge by: give the estimator "
                 "`validation_split=0.2`, or `X_val` and `y_val` to `fit`"
-            ) from error
+            )
+            if folds.may_watch(self._space if isinstance(self._space, Mapping) else params):
+                raise NotWatched(f"{why}.") from error
+            raise CannotPrune(why) from error

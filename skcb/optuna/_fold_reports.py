@@ -18,6 +18,7 @@ import optuna
 from optuna.trial import TrialState
 
 from skcb.optuna import _trials
+from skcb.optuna._reporting import warn_of_nan
 
 FOLD = "skcb_fold_{}"
 """The user attribute in which a fold keeps its record."""
@@ -85,6 +86,7 @@ class FoldReports:
         self._fold = fold
         self._where = where
         self._record = Record(secrets.token_hex(8), "", n_folds, [])
+        self._has_warned = False
 
     @property
     def study(self) -> optuna.Study:
@@ -182,6 +184,9 @@ class FoldReports:
         combined = by_fold(records) if self.by_fold else by_epoch(records, self._record.n_folds)
         for step, value in combined:
             if step in told:
+                continue
+            if math.isnan(value):
+                self._has_warned = self._has_warned or warn_of_nan(stacklevel=4)
                 continue
             self._trial.report(value, step)
             if self._trial.should_prune():

@@ -16,22 +16,31 @@ from typing import Any, Self
 import numpy as np
 import optuna
 
-from skcb import _inside, _runs
+from skcb import _inside
 from skcb._clock import Deadline, OutOfTime
-from skcb._folds import Folds, is_watched
+from skcb._folds import Folds
 from skcb._judged import boolean, seconds
 from skcb._names import suggestion
 from skcb._refit import retrained
 from skcb.optuna import _artifacts, _failures, _scorers, _space, _studies, _workers
 from skcb.optuna._reporting import Reporter, sign_of
 from skcb.optuna._space import Space
-from skcb.optuna._strategies import NOT_WATCHED, NotInStep, Record, lockstep, sequential
+from skcb.optuna._strategies import (
+    NOT_WATCHED,
+    NotInStep,
+    Record,
+    lockstep,
+    may_watch,
+    refuse_metadata,
+    sequential,
+)
 from skcb.optuna._timeouts import until
 
 __all__ = ["CrossValObjective"]
 
 _STRATEGIES = ("lockstep", "sequential")
-_SPLITS = ("validation_split", "fit__validation_split")
+_REMEMBERED = 1000
+"""Trials whose parameters are known without asking the space once more."""
 
 
 class CrossValObjective:
@@ -49,7 +58,7 @@ class CrossValObjective:
         once in each fold.
     space : dict of str to optuna.distributions.BaseDistribution, or function
         Distributions by parameter name; or a function ``trial -> dict`` for spaces in which one
-        choice depends on another.
+        choice depends on another, and nothing on anything but the trial.
     X : array-like of shape (n_samples, ...)
         Data.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -82,7 +91,8 @@ class CrossValObjective:
     ------
     ValueError
         An empty space, a name that the estimator does not have, X and y of different lengths, more
-        folds than a class has rows, or nothing to prune by.
+        folds than a class has rows, nothing to prune by, or a scorer that asks for metadata which
+        watched rows do not have.
     TypeError
         Something in the space that is no distribution, an estimator without a Keras step, or a
         store that is none.
@@ -99,7 +109,8 @@ class CrossValObjective:
     Behind a TransformedTargetRegressor these scores are those of the transformed target.
 
     A study is told what its trials are about, in its user attributes, and refused for another
-    space, ``cv`` or ``scoring`` and for other data, unless none of its trials has a value yet.
+    space, ``cv`` or ``scoring`` and for other data or ``fit_params``, unless none of its trials has
+    a value yet.
 
     With ``"sequential"`` the step is the index of the fold and the value the mean of the test
     scores so far; for a WilcoxonPruner, which compares trials fold by fold, the fold's own.
@@ -163,10 +174,14 @@ class CrossValObjective:
         self.artifact_store = _artifacts.check(artifact_store, estimator)
         self._folds = Folds(estimator, X, y, cv=cv, scoring=scoring, fit_params=self.fit_params)
         _space.check(space, self._folds.candidate)
-        if self.prune and strategy == "lockstep" and not self._may_watch():
-            raise ValueError(NOT_WATCHED)
+        if self.prune and strategy == "lockstep":
+            chosen = space if isinstance(space, Mapping) else ()
+            if not may_watch(estimator, self.fit_params, chosen):
+                raise ValueError(NOT_WATCHED)
+            refuse_metadata(self._folds, instead="set `prune=False` or `strategy='sequential'`")
         self._artifacts = _artifacts.Artifacts(artifact_store, self.fit_params)
         self._about: dict[str, Any] | None = None
+        self._answers = _space.Answers(_REMEMBERED)
         self._made_in = os.getpid()
         self._met: set[tuple[int, str]] = set()
 
@@ -196,7 +211,8 @@ class CrossValObjective:
             A study whose direction does not go with the scorer, or that has trials of another
             space, ``cv`` or ``scoring`` or of other data.
         TypeError
-            An estimator that cannot be trained in lock-step.
+            An estimator that cannot be trained in lock-step, or a choice that the study's storage
+            cannot keep.
         Exception
             Of the artifact store, where it cannot be written; whatever ``error_score`` says.
         """
@@ -206,14 +222,14 @@ class CrossValObjective:
     def _value(self, trial: Any, keep: _artifacts.Keep | None) -> float:
         sign = sign_of(trial, self._folds)
         is_first = self._meet(trial)
-        params = self.suggest(trial)
+        params = self._answers.first(self.space, trial)
         if is_first:
             _workers.warn_of_repetition(trial)
         _failures.forget(trial)
         record = Record()
         try:
             study = getattr(getattr(trial, "study", None), "study_name", "study")
-            place = f"{_runs.slug(study)}/trial-{trial.number}"
+            place = f"{_studies.place(study)}/trial-{trial.number}"
             reporter = Reporter(trial, sign) if self.prune else None
             self._train(params, record, place, reporter, keep)
         except (optuna.TrialPruned, NotInStep, OutOfTime):
@@ -313,13 +329,16 @@ class CrossValObjective:
         ------
         ValueError
             An unknown choice, or a study without a finished trial.
+        Exception
+            What a function as ``space`` raises when it is asked once more about a trial of another
+            process: it knows its suggestions, number and user attributes, and no study.
         """
         best_epochs = None
         if isinstance(source, Mapping):
             params = dict(source)
         else:
             trial = source.best_trial if isinstance(source, optuna.Study) else source
-            params = self.suggest(optuna.trial.FixedTrial(trial.params))
+            params = self._answers.again(self.space, trial)
             best_epochs = trial.user_attrs.get("fold_best_epochs")
             if best_epochs is not None and len(best_epochs) < len(self._folds):
                 best_epochs = None
@@ -340,6 +359,8 @@ class CrossValObjective:
         if self._about is None:
             self._about = _studies.described(self.space, self._folds, (self.scoring, None))
         name = study.study_name
+        if not _space.keeps_objects(trial.storage):
+            _space.check_kept(self.space)
         _studies.agree(study, self._about, f"the study {name!r}", new=trial.number)
         place = (os.getpid(), name)
         if place in self._met:
@@ -373,17 +394,6 @@ class CrossValObjective:
                 every=self.report_every,
                 keep=keep,
             )
-
-    def _may_watch(self) -> bool:
-        """Tell whether a trial could have watched rows."""
-        if any(map(is_watched, self.fit_params)):
-            return True
-        steps = _inside.described(self.estimator)
-        named = (f"{prefix}{n}" for prefix in steps for n in _SPLITS)
-        if isinstance(self.space, Mapping) and any(name in self.space for name in named):
-            return True
-        shares = [step._routed({}).named["validation_split"] for step in steps.values()]
-        return any(not (s is None or (isinstance(s, numbers.Real) and s == 0)) for s in shares)
 
 
 def _check_estimator(estimator: Any) -> None:

@@ -1,7 +1,7 @@
 """Outcome: what is said of a search's trials when the last has ended.
 
-Owns the error where none has come to its end, and the warnings of those that failed or have no
-finite score. Leaves the table to ``_cv_results``.
+Owns the error where none has come to its end, or the best is not known, and the warnings of those
+that failed or have no finite score. Leaves the table to ``_cv_results``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import optuna
 from sklearn.exceptions import FitFailedWarning
 
 from skcb.optuna._cv_results import not_finite
+from skcb.optuna._failures import reason
 from skcb.optuna._timeouts import was_cut
 
 _STATE = optuna.trial.TrialState
@@ -39,6 +40,8 @@ def check(trials: Sequence[Any], first_error: Exception | None, timeout: float |
 
 
 def _worded(trials: Sequence[Any], failed: Sequence[Any], timeout: float | None) -> str:
+    if not trials:
+        return f"No trial has begun: `timeout={timeout!r}` had passed before. Give more seconds"
     n_cut = sum(map(was_cut, trials))
     n_pruned = sum(t.state is _STATE.PRUNED and t not in failed for t in trials) - n_cut
     n_other = len(trials) - len(failed) - n_pruned - n_cut
@@ -54,6 +57,34 @@ def _worded(trials: Sequence[Any], failed: Sequence[Any], timeout: float | None)
             "more seconds, fewer folds or fewer epochs"
         )
     return outcome
+
+
+def warn_of_unknown(unknown: Mapping[int, Exception]) -> None:
+    """Warn of trials of other processes whose parameters the space does not say again."""
+    if unknown:
+        number, error = next(iter(unknown.items()))
+        warnings.warn(
+            f"`space` was asked once more about the trials {', '.join(map(str, unknown))}, which "
+            "another process or fit has made, and has raised; their rows have no parameters. Of "
+            f"trial {number}: {reason(error)}. A function must follow from the trial's "
+            "suggestions, number and user attributes alone.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def refuse_unknown(number: int, unknown: Mapping[int, Exception]) -> None:
+    """Refuse a best trial whose parameters nobody knows.
+
+    Raises
+    ------
+    ValueError
+    """
+    if number in unknown:
+        raise ValueError(
+            f"trial {number} is the best, and its parameters are not known: another process or fit "
+            f"has made it, and `space`, asked once more, raises {reason(unknown[number])}."
+        ) from unknown[number]
 
 
 def warn_of_scores(

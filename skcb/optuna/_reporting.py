@@ -6,6 +6,8 @@ study's pruner and the scores to ``_strategies``.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import optuna
 
 from skcb._folds import Folds
+from skcb.exceptions import TrainingWarning
 
 
 def sign_of(trial: Any, folds: Folds) -> float:
@@ -43,6 +46,18 @@ def sign_of(trial: Any, folds: Folds) -> float:
     )
 
 
+def warn_of_nan(*, stacklevel: int) -> bool:
+    """Say that a pruner is not told of a score that is NaN; returns True."""
+    warnings.warn(
+        "a score by which trials are pruned is NaN, as `roc_auc` is of rows of a single class: the "
+        "pruner is told nothing of it, and ends no trial for it. Watch more rows "
+        "(`validation_split`), use fewer folds, or take a score that such rows have.",
+        TrainingWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return True
+
+
 class Reporter:
     """Tells a trial's pruner how it stands, and ends the trial if it says so.
 
@@ -57,10 +72,13 @@ class Reporter:
         self._trial = trial
         self._sign = sign
         pruner = getattr(getattr(trial, "study", None), "pruner", None)
+        self._has_warned = False
         self._pairs_folds = isinstance(pruner, optuna.pruners.WilcoxonPruner)
 
     def after_epochs(self, n_epochs: int, scores: Sequence[float]) -> None:
         """Report the mean over all folds, at as many epochs as they have trained.
+
+        Nothing is reported where it is undefined: a pruner would take NaN for the worst of scores.
 
         Raises
         ------
@@ -84,6 +102,9 @@ class Reporter:
         self._report(value, len(scores) - 1, f"after fold {len(scores) - 1}")
 
     def _report(self, score: float, step: int, when: str) -> None:
+        if math.isnan(score):
+            self._has_warned = self._has_warned or warn_of_nan(stacklevel=4)
+            return
         self._trial.report(self._sign * score, step)
         if self._trial.should_prune():
             raise optuna.TrialPruned(f"pruned {when}")

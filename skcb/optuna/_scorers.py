@@ -19,7 +19,7 @@ from skcb._names import suggestion
 
 def names(scoring: Any) -> list[str]:
     """Return the names of several scorers; of one, none."""
-    return list(scoring) if isinstance(scoring, Mapping | list | tuple | set) else []
+    return list(scoring) if isinstance(scoring, Mapping | list | tuple) else []
 
 
 def by_name(estimator: Any, scoring: Any) -> dict[str, Any]:
@@ -34,7 +34,14 @@ def check_known(scoring: Any) -> None:
     Raises
     ------
     ValueError
+    TypeError
+        A set, whose first scorer is another one in each process.
     """
+    if isinstance(scoring, set | frozenset):
+        raise TypeError(
+            f"`scoring` must not be a set, which has no order, but got {scoring!r}: give a list of "
+            "names, or a dict, where there may be several."
+        )
     every = scoring.values() if isinstance(scoring, Mapping) else [scoring, *names(scoring)]
     legal = get_scorer_names()
     for name in every:

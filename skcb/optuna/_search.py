@@ -56,7 +56,7 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         is cloned and never fitted itself.
     space : dict of str to optuna.distributions.BaseDistribution, or function
         Distributions by parameter name; or a function ``trial -> dict`` for spaces in which one
-        choice depends on another.
+        choice depends on another, and nothing on anything but the trial.
     n_trials : int or None, default=10
         Trials of one ``fit``; None for as many as ``timeout`` allows.
     timeout : float, optional
@@ -123,8 +123,9 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
     Notes
     -----
     A study in a storage grows by ``n_trials`` with each fit, whichever process it is in. It is
-    refused for another space, estimator, ``cv`` or ``scoring`` and for other data: its trials would
-    be compared with what they cannot be compared with.
+    refused for another space, estimator, ``cv`` or ``scoring`` and for other data or parameters of
+    the fit: its trials would be compared with what they cannot be compared with. A trial that
+    ``study.add_trial`` brought in has no scores by fold: its row is NaN, and it is not the best.
 
     Examples
     --------
@@ -248,9 +249,11 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             that is not about the same, a pruner for an estimator that cannot be trained in
             lock-step or watches no rows, or trials that were all pruned or had no time left.
         TypeError
-            A space, sampler, pruner or estimator that is none.
+            A space, sampler, pruner or estimator that is none, a choice that the storage cannot
+            keep, or a set as ``scoring``.
         Exception
-            What the first trial raised, where none has come to its end.
+            What the first trial raised, where none has come to its end; what the sampler, or
+            ``space`` as a function, raises in any trial, other than ``optuna.TrialPruned``.
         """
         _arguments.check(self)
         refuse_dataset(X, "a search")
@@ -267,9 +270,9 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         candidates = self._candidates(X, y, params, scorers, context)
         self.n_splits_ = len(candidates)
         self.study_ = self._study(candidates)
-        first_error = self._run(candidates, context)
+        objective = self._run(candidates, context)
         self.scorer_ = _scorers.by_name(self.estimator, self.scoring) or scorers
-        self._choose(first_error)
+        self._choose(objective)
         if self.refit:
             self._refit(candidates, context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, metadata=told)
@@ -306,6 +309,8 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             owner=self,
         )
         _space.check(self.space, candidates.candidate)
+        if not _space.keeps_objects(self.storage):
+            _space.check_kept(self.space)
         return candidates
 
     def _reports(self) -> str | None:
@@ -347,14 +352,15 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
             if name is not None and self._cloned:
                 params = self.get_params(deep=False)
                 own = {k: v for k, v in params.items() if k not in _NOT_IN_NAME}
-                name = f"{name}/{fingerprint(own, about['data'])}"
+                given = [about["fit_params"]] if about["fit_params"] else []
+                name = f"{name}/{fingerprint(own, about['data'], *given)}"
         study = _studies.opened(self.storage, name, about)
         study.pruner = deepcopy(self.pruner) or optuna.pruners.NopPruner()
         study.sampler = deepcopy(self.sampler) or _workers.sampler(self.random_state)
         return study
 
-    def _run(self, candidates: Candidates, context: Any) -> Exception | None:
-        """Run the trials as one task, and return what the first that failed has raised."""
+    def _run(self, candidates: Candidates, context: Any) -> Objective:
+        """Run the trials as one task, and return what knows of them."""
         artifacts = _artifacts.Artifacts(self.artifact_store, candidates.routed.estimator.fit)
         deadline = None if self.timeout is None else Deadline(self.timeout)
         objective = Objective(
@@ -380,21 +386,23 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
                 f"{error}. Or give `pruner=None`."
             ) from error
         search.call_on_fit_task_end(estimator=self)
-        return objective.first_error
+        return objective
 
     # -- after the last trial -----------------------------------------------------------------
 
-    def _choose(self, first_error: Exception | None) -> None:
+    def _choose(self, objective: Objective) -> None:
         """Make the table, and choose the best row."""
         trials = self.study_.get_trials(deepcopy=False, states=FINISHED)
-        _outcome.check(trials, first_error, self.timeout)
+        _outcome.check(trials, objective.first_error, self.timeout)
         scored = (t.user_attrs["scores"] for t in trials if t.user_attrs.get("scores"))
         names = _scorers.names(self.scoring) or list(next(scored, ["score"]))
         self.multimetric_ = names != ["score"]
         if self.multimetric_:
             _scorers.check_name(self.refit, names)
         decisive = self.refit if self.refit in names else names[0]
-        params = [self._params_of(trial) for trial in trials]
+        unknown: dict[int, Exception] = {}
+        params = [self._params_of(trial, objective, unknown) for trial in trials]
+        _outcome.warn_of_unknown(unknown)
         self.cv_results_ = cv_results(trials, params, names, decisive, self.n_splits_)
         _outcome.warn_of_scores(self.cv_results_, trials, names, self.n_splits_)
         if self.multimetric_ and not self.refit:
@@ -404,18 +412,27 @@ class OptunaSearchCV(CallbackSupportMixin, Found):
         else:
             self.best_index_ = int(self.cv_results_[f"rank_test_{decisive}"].argmin())
             self.best_score_ = float(self.cv_results_[f"mean_test_{decisive}"][self.best_index_])
+        _outcome.refuse_unknown(trials[self.best_index_].number, unknown)
         self.best_params_ = self.cv_results_["params"][self.best_index_]
 
-    def _params_of(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-        """Return what was set on the estimator, which a function may have made of the trial."""
-        if isinstance(self.space, Mapping):
-            return dict(trial.params)
+    def _params_of(
+        self, trial: optuna.trial.FrozenTrial, objective: Objective, unknown: dict[int, Exception]
+    ) -> dict[str, Any]:
+        """Return what was set on the estimator, which a function may have made of the trial.
+
+        Nothing was set where the function itself ended the trial. Where it has a score, and the
+        function cannot be asked once more, it is noted among those that are unknown.
+        """
+        space = self.space
+        if isinstance(space, Mapping):  # not all of it, if the trial was killed in between
+            space = {name: each for name, each in space.items() if name in trial.params}
         try:
-            return _space.suggest(
-                self.space, optuna.trial.FixedTrial(trial.params, number=trial.number)
-            )
-        except Exception:  # the function itself raised in the trial, too: it says so in its row
-            return dict(trial.params)
+            return objective.answers.again(space, trial)
+        except Exception as error:
+            is_complete = trial.state is optuna.trial.TrialState.COMPLETE
+            if is_complete and not trial.user_attrs.get("error"):
+                unknown[trial.number] = error
+            return {}
 
     def _refit(self, candidates: Candidates, context: Any) -> None:
         start = time.perf_counter()

@@ -6,8 +6,9 @@ the rows to ``_folds``, a fold's fit to ``_pending`` and reports to whoever list
 
 from __future__ import annotations
 
+import numbers
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,8 +17,8 @@ import numpy as np
 
 from skcb import _inside, _runs
 from skcb._clock import refuse_late
-from skcb._folds import Folds
-from skcb._pending import CannotWait, PendingFit, prepare
+from skcb._folds import Folds, is_watched
+from skcb._pending import CannotWait, NoneWaits, PendingFit, prepare
 from skcb.optuna._artifacts import Keep
 
 Report = Callable[[int, Sequence[float]], None]
@@ -30,8 +31,60 @@ NOT_WATCHED = (
 )
 
 
+_SPLITS = ("validation_split", "fit__validation_split")
+
+
 class NotInStep(TypeError):
     """An estimator whose folds cannot be trained in lock-step; no trial of it could go well."""
+
+
+class NotWatched(ValueError):
+    """A trial without watched rows; others of its study may have some."""
+
+
+def refuse_metadata(folds: Folds, *, instead: str) -> None:
+    """Refuse to tell a pruner of watched rows a score that needs what they do not have.
+
+    Parameters
+    ----------
+    folds : Folds
+    instead : str
+        What else can be done, for the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    names = ", ".join(f"`{name}`" for name in folds.known_by_test_rows_alone)
+    if names:
+        raise ValueError(
+            f"`scoring={folds.scoring!r}` asks for {names}, and the watched rows, by which a trial "
+            "is judged, have no metadata but the weights with which the Keras step is fitted: "
+            f"{instead}."
+        )
+
+
+def may_watch(estimator: Any, fit_params: Mapping[str, Any], chosen: Iterable[str]) -> bool:
+    """Tell whether a trial could have watched rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As it was given.
+    fit_params : mapping of str to object
+    chosen : iterable of str
+        Names of the parameters that a trial sets.
+    """
+    if any(map(is_watched, fit_params)):
+        return True
+    steps = _inside.described(estimator)
+    for prefix in steps:
+        splits = {prefix + name for name in _SPLITS}
+        # The whole step may be another one in a trial, or what it stands in.
+        if any(name in splits or prefix.startswith(f"{name}__") for name in chosen):
+            return True
+    shares = [step._routed({}).named["validation_split"] for step in steps.values()]
+    return any(not (s is None or (isinstance(s, numbers.Real) and s == 0)) for s in shares)
 
 
 @dataclass
@@ -73,6 +126,7 @@ class Watched:
 
     def __init__(self, fit: PendingFit, folds: Folds) -> None:
         self._fit = fit
+        self._folds = folds
         self._scorer = folds.scorer_for(fit.estimator)
         self._weighted = folds.scores_are_weighted
         self._scored: int | None = None
@@ -82,7 +136,8 @@ class Watched:
         """Return the score after the epochs that have been trained."""
         if self._scored != self._fit.n_epochs:
             self._scored = self._fit.n_epochs
-            self._last = self._fit.score(self._scorer, weighted=self._weighted)
+            found = self._fit.score(self._scorer, weighted=self._weighted)
+            self._last = self._folds.counted(found)
             self._best = float(np.fmax(self._best, self._last))
         return self._best if self._fit.stopped else self._last
 
@@ -99,7 +154,8 @@ def lockstep(
 ) -> None:
     """Train all folds together, some epochs at a time, and score them.
 
-    However it ends, callbacks that have begun are ended once in each fold.
+    However it ends, callbacks that have begun are ended once in each fold. A fold without a Keras
+    step is simply fitted: there is nothing to report of a trial that has one.
 
     Parameters
     ----------
@@ -120,45 +176,52 @@ def lockstep(
     ------
     NotInStep
         An estimator whose fit cannot be handed out.
-    ValueError
+    NotWatched
         There are no watched rows to report on.
     OutOfTime
         A deadline in force has passed before the next epoch, of whichever fold.
     """
     with ExitStack() as ends:
         estimators: list[Any] = []
-        fits: list[PendingFit] = []
+        fits: list[PendingFit | None] = []
         if keep is not None:
             ends.callback(_keep_all, estimators, fits, keep)  # the first in is the last out
         for fold in range(len(folds)):
             refuse_late()
             with record.timed(fold), _runs.announced(f"{place}/fold-{fold}"):
                 estimators.append(folds.candidate(params))
-                fits.append(ends.enter_context(_prepared(folds, estimators[fold], fold)))
-            if report is not None and not fits[fold].n_watched:
-                raise ValueError(NOT_WATCHED)
+                fit = _prepared(folds, estimators[fold], fold)
+                fits.append(None if fit is None else ends.enter_context(fit))
+            if report is not None and fit is not None and not fit.n_watched:
+                raise NotWatched(NOT_WATCHED)
         try:
             _train_together(folds, fits, record, report, every)
         finally:
-            record.fold_epochs = [fit.n_epochs for fit in fits]
+            record.fold_epochs = [-1 if fit is None else fit.n_epochs for fit in fits]
         for fold, fit in enumerate(fits):
             with record.timed(fold):
-                fit.finish()
-                record.fold_best_epochs.append(int(fit.estimator.best_epoch_))
+                best = -1
+                if fit is not None:
+                    fit.finish()
+                    best = int(fit.estimator.best_epoch_)
+                record.fold_best_epochs.append(best)
                 record.fold_scores.append(folds.score(estimators[fold], fold))
 
 
-def _keep_all(estimators: list[Any], fits: list[PendingFit], keep: Keep) -> None:
+def _keep_all(estimators: list[Any], fits: list[PendingFit | None], keep: Keep) -> None:
     for fold, fit in enumerate(fits):
         # Not the fitted estimator's: of a trial that has ended early it is none.
-        if fit.trained is not None:
+        if fit is not None and fit.trained is not None:
             keep(fold, estimators[fold], [fit.trained])
 
 
-def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit:
+def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit | None:
+    """Return a fold's fit before its first epoch; None where it has none, and is over."""
     try:
         return prepare(lambda: folds.fit(estimator, fold))
     except CannotWait as error:
+        if isinstance(error, NoneWaits) and not _inside.described(estimator):
+            return None
         raise NotInStep(
             f"{type(estimator).__name__} cannot be trained with its folds in lock-step: {error}. "
             "Give `strategy='sequential'`."
@@ -166,20 +229,27 @@ def _prepared(folds: Folds, estimator: Any, fold: int) -> PendingFit:
 
 
 def _train_together(
-    folds: Folds, fits: list[PendingFit], record: Record, report: Report | None, every: int
+    folds: Folds,
+    every_fold: list[PendingFit | None],
+    record: Record,
+    report: Report | None,
+    every: int,
 ) -> None:
-    for fold, fit in enumerate(fits):
+    fits = {fold: fit for fold, fit in enumerate(every_fold) if fit is not None}
+    for fold, fit in fits.items():
         with record.timed(fold):
             fit.begin()
-    watched = [Watched(fit, folds) for fit in fits] if report is not None else []
+    # The mean over all folds is told, or nothing.
+    report = report if len(fits) == len(every_fold) else None
+    watched = [Watched(fit, folds) for fit in fits.values()] if report is not None else []
     step = 0
-    while not all(fit.over for fit in fits):
+    while not all(fit.over for fit in fits.values()):
         step += every
-        for fold, fit in enumerate(fits):
+        for fold, fit in fits.items():
             with record.timed(fold):
                 while not fit.over and fit.n_epochs < step:
                     fit.advance()
-        trained = max(fit.n_epochs for fit in fits)
+        trained = max(fit.n_epochs for fit in fits.values())
         # A fold that goes on from a backup may be ahead: there is no common step to report at.
         if report is not None and trained <= step:
             scores = []

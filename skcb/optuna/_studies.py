@@ -16,6 +16,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
+from skcb import _runs
 from skcb._fingerprint import fingerprint
 from skcb._folds import Folds
 
@@ -23,6 +24,7 @@ _COMPARED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before looking again: of workers that make a database's tables together one succeeds."""
 
+_WORDS = {"fit_params": "fits with other parameters"}
 _HINTS = {
     "cv": " A splitter that shuffles needs a `random_state`, or every fit has folds of its own.",
 }
@@ -70,6 +72,8 @@ def described(space: Any, folds: Folds, scoring: Any) -> dict[str, Any]:
     scoring : object
     """
     return {
+        # First: whoever reads the others, while a worker writes them, reads this one, too.
+        "fit_params": _fit_params(folds),
         "space": _by_name(space),
         "data": fingerprint(folds.X, folds.y),
         "cv": fingerprint(folds.splits),
@@ -99,11 +103,13 @@ def agree(
     known = study.user_attrs
     for what, value in about.items():
         before = known.get(f"skcb_{what}")
+        if what == "fit_params" and before is None and "skcb_data" in known:
+            before = {}  # an older version did not write down that there were none
         if before == value:
             continue
         if before is not None and _has_trials(study, new):
             raise ValueError(
-                f"{named} has trials of another {what}: give another name."
+                f"{named} has trials of {_WORDS.get(what, f'another {what}')}: give another name."
                 f"{_difference(before, value)}{_HINTS.get(what, '')}"
             )
         study.set_user_attr(f"skcb_{what}", value)
@@ -179,6 +185,25 @@ def _has_trials(study: optuna.Study, new: int | None) -> bool:
     return any(trial.number != new for trial in trials)
 
 
+def place(name: str) -> str:
+    """Return the directory of a study's runs, which no study of another name has."""
+    slug = _runs.slug(name)
+    return slug if slug == name else f"{slug}-{fingerprint(name)[:8]}"
+
+
+def _fit_params(folds: Folds) -> dict[str, str]:
+    """Describe what fits and scorers are given beside the data; of groups the folds say it."""
+    given = {
+        **folds.routed.estimator.fit,
+        **{f"{name} of the scorer": v for name, v in folds.routed.scorer.score.items()},
+    }
+    return {
+        name: fingerprint(value)
+        for name, value in given.items()
+        if value is not None and name.rpartition("__")[2] != "verbose"
+    }
+
+
 def _by_name(space: Any) -> dict[str, str] | None:
     """Return a space in a form that a storage keeps."""
     if not isinstance(space, Mapping):
@@ -195,20 +220,24 @@ def _in_json(distribution: Any) -> str:
 
 
 def _difference(known: Any, value: Any) -> str:
-    """Say in which names two described spaces differ."""
+    """Say in which names two described spaces, or parameters of a fit, differ."""
     if not (isinstance(known, dict) and isinstance(value, dict)):
         return ""
     words = [
-        f"`{name}` was {_worded(known.get(name))} and is {_worded(value.get(name))}"
+        f"`{name}` was {_worded(known.get(name))} and is "
+        f"{_worded(value.get(name), 'another' if name in known else 'there')}"
         for name in sorted({*known, *value})
         if known.get(name) != value.get(name)
     ]
     return f" {'; '.join(words)}."
 
 
-def _worded(described: str | None) -> str:
+def _worded(described: str | None, digest: str = "there") -> str:
+    """Word a distribution, or a fingerprint, which says nothing to people."""
     if described is None:
         return "not there"
+    if not described.startswith("{"):
+        return digest
     parts = json.loads(described)
     settings = ", ".join(f"{name}={value!r}" for name, value in parts["attributes"].items())
     return f"{parts['name']}({settings})"

@@ -149,10 +149,31 @@ def test_a_name_that_another_choice_could_make_legal_is_judged_by_the_fit(name, 
 
 
 def test_a_function_that_returns_no_parameters():
-    """It is known at the first trial, and the trials fail; the message says for which."""
+    """It is known at the first trial, which ends the search; the message says for which."""
     search = OptunaSearchCV(LogisticRegression(), lambda trial: [1], n_trials=2, cv=2)
     with pytest.raises(TypeError, match=r"must return a dict .* returned \[1\] for trial 0"):
         search.fit(X, y)
+    assert len(search.study_.trials) == 1
+
+
+def test_a_sampler_that_cannot_run_is_no_candidates_failure():
+    """Its error ends the search at once, and the trials before it stay; so of an objective."""
+
+    class Broken(TPESampler):
+        def sample_independent(self, study, trial, name, distribution):
+            if trial.number == 1:
+                raise ModuleNotFoundError("No module named 'torch'")
+            return 0.01
+
+    search = OptunaSearchCV(LogisticRegression(), CS, n_trials=4, cv=2, sampler=Broken())
+    study = optuna.create_study(direction="maximize", sampler=Broken())
+    with pytest.raises(ModuleNotFoundError, match="torch"):
+        search.fit(X, y)
+    with pytest.raises(ModuleNotFoundError, match="torch"):
+        study.optimize(CrossValObjective(classifier(), SPACE, X, y, cv=2), n_trials=4)
+    for each in (search.study_, study):
+        assert [trial.state.name for trial in each.trials] == ["COMPLETE", "FAIL"]
+    assert "torch" in search.study_.trials[1].user_attrs["error"]
 
 
 # -- scores and folds ------------------------------------------------------------------------
@@ -173,6 +194,12 @@ def test_an_unknown_scorer_gets_the_nearest_name(scoring, legal):
     if isinstance(scoring, str):
         with pytest.raises(ValueError, match=message):
             CrossValObjective(classifier(), SPACE, X, y, scoring=scoring)
+
+
+@pytest.mark.parametrize("scoring", [{"accuracy", "f1"}, frozenset({"accuracy"})])
+def test_a_set_of_scorers_has_no_first(scoring):
+    """Which of them the study maximizes would be another one in each process."""
+    refused(TypeError, "`scoring` must not be a set.*list", scoring=scoring, refit=False)
 
 
 @pytest.mark.parametrize("cv", [[], iter([]), (s for s in ())])

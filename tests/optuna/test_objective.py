@@ -1,5 +1,7 @@
 """A study over cross-validated trials."""
 
+import pickle
+import re
 import threading
 
 import keras
@@ -16,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skcb import KerasClassifier
 from skcb.callbacks import CSVLogger, EarlyStopping
-from skcb.optuna import CrossValObjective
+from skcb.optuna import CrossValObjective, _studies
 from tests.models import X, Y, perceptron, untrainable
-from tests.optuna.trials import study_of
+from tests.optuna.trials import RATE, study_of
 
 y = Y["binary"]
 SPACE = {
@@ -295,3 +297,32 @@ def test_space_that_returns_no_dict_ends_the_study():
     """It is the function that is wrong, not a trial."""
     with pytest.raises(TypeError, match="must return a dict of parameters but returned None"):
         study_of(CrossValObjective(classifier(), lambda trial: None, X, y, cv=2))
+
+
+def test_refit_sets_what_the_trial_set():
+    """Its number too, and what a function has drawn; of a pickled objective what it says again."""
+    drawn = []
+
+    def space(trial):
+        drawn.append(np.random.default_rng().random())
+        rate = trial.suggest_float("rate", 1e-3, 1e-1)
+        return {RATE: rate, "random_state": trial.number, "optimizer__beta_1": drawn[-1]}
+
+    estimator = classifier(callbacks=None, validation_split=None).set_params(epochs=1)
+    objective = CrossValObjective(estimator, space, X, y, cv=2, prune=False)
+    trials = [*study_of(objective, 2).trials, study_of(objective).best_trial]
+    for trial, beta_1 in zip(trials, list(drawn), strict=True):
+        best = objective.refit(trial, epochs="given").get_params()
+        assert (best["random_state"], best["optimizer__beta_1"]) == (trial.number, beta_1)
+    assert len(drawn) == 3
+    elsewhere = pickle.loads(pickle.dumps(objective._answers))
+    assert elsewhere.again(space, trials[1])["random_state"] == 1 and len(drawn) == 4
+
+
+def test_studies_of_other_names_have_other_directories():
+    """Also where no path could hold the name; a plain name is the directory's."""
+    names = ["my study", "my_study", "my-study", "my/study", "My-study", "a"]
+    places = [_studies.place(name) for name in names]
+    assert len(set(places)) == len(names)
+    assert (places[2], places[-1]) == ("my-study", "a")
+    assert all(re.fullmatch("[a-z0-9-]+", place) for place in places)

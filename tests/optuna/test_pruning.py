@@ -294,6 +294,17 @@ def test_epochs_that_are_not_watched_are_not_reported():
     assert sorted(trial.study.trials[0].intermediate_values) == [2, 4]
 
 
+@ONE_AFTER_THE_OTHER
+def test_undefined_mean_is_not_told():
+    """A pruner would end the trial for it, and each that follows; each fold may say so once."""
+    nan = float("nan")
+    curves = [[[nan, nan, 0.3], [0.6, 0.5, 0.3]]] * 2
+    with pytest.warns(TrainingWarning, match="the pruner is told nothing of it") as caught:
+        made = study(MedianPruner(n_startup_trials=1), curves=curves)
+    assert told(made) == [({3: 0.3}, "COMPLETE")] * 2
+    assert len([w for w in caught if "told nothing" in str(w.message)]) == 2
+
+
 def test_best_epoch_is_not_judged_by_what_is_reported():
     """But by the first EarlyStopping, as without the callback."""
     stop = {"stop": EarlyStopping("loss")}

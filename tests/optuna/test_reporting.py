@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import cross_val_score
 
+from skcb.exceptions import TrainingWarning
 from skcb.optuna import CrossValObjective
 from tests.models import X
 from tests.optuna.trials import RATE, SPACE, Recording, classifier, study_of, y
@@ -122,6 +123,21 @@ def test_sequential_folds_tell_other_pruners_the_mean_so_far():
     so_far = [float(np.mean(scores[: k + 1])) for k in range(4)]
     assert trial.intermediate_values == dict(enumerate(so_far))
     assert trial.value == so_far[-1]
+
+
+def test_undefined_score_is_not_told():
+    """A pruner would end this trial for it, and each that follows; each says so once."""
+
+    def undefined_at_first(estimator, X, y):
+        return float("nan") if estimator.n_iter_ < 3 else estimator.score(X, y)
+
+    objective = CrossValObjective(classifier(), SPACE, X, y, cv=2, scoring=undefined_at_first)
+    with pytest.warns(TrainingWarning, match="the pruner is told nothing of it") as caught:
+        trials = study_of(objective, 3, pruner=P.PercentilePruner(99.0, 1)).trials
+    assert [(trial.state, list(trial.intermediate_values)) for trial in trials] == [
+        (STATE.COMPLETE, [3])
+    ] * 3
+    assert len(caught) == 3
 
 
 # -- samplers --------------------------------------------------------------------------------

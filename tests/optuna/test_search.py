@@ -6,6 +6,7 @@ scikit-learn's own can be the judge, it is.
 
 import pickle
 
+import keras
 import numpy as np
 import optuna
 import pandas as pd
@@ -37,9 +38,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skcb
 from skcb.callbacks import CSVLogger
 from skcb.exceptions import TrainingWarning
-from skcb.optuna import CrossValObjective, OptunaSearchCV
+from skcb.optuna import CrossValObjective, OptunaSearchCV, _outcome
 from tests.fakes import stable
-from tests.models import X, Y
+from tests.models import X, Y, untrainable
 from tests.optuna.trials import RATE, Recording, classifier, study_of
 from tests.optuna.trials import SPACE as RATES
 
@@ -247,6 +248,82 @@ def test_a_space_may_be_a_function():
     assert [params["C"] for params in search.cv_results_["params"]] == [10.0**p for p in powers]
     assert search.cv_results_["param_tol"].mask.tolist() == [p >= 0 for p in powers]
     assert search.best_estimator_.C == search.best_params_["C"]
+
+
+def test_a_function_is_not_asked_again_what_was_set():
+    """It may look at the study, and draw numbers; a trial that it ends itself has set nothing."""
+    given = []
+
+    def space(trial):
+        exponent = trial.suggest_float("exponent", -2, 2)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        drawn = len(trial.study.trials) + np.random.default_rng().random()
+        given.append({"C": 10**exponent, "tol": drawn * 1e-4})
+        return given[-1]
+
+    search = logistic(space).fit(X, y)
+    rows = list(search.cv_results_["params"])
+    assert rows.pop(1) == {} and rows == given and len(given) == 3
+    assert "param_exponent" not in search.cv_results_
+    best = search.best_estimator_.get_params()
+    assert {name: best[name] for name in ("C", "tol")} == search.best_params_
+
+
+SCORES = []
+
+
+def next_score(estimator, X, y):
+    """Return what the test has laid out; a study does not look at it, as it would at a closure."""
+    return SCORES.pop(0)
+
+
+@pytest.mark.parametrize("best", ["earlier", "own"])
+def test_a_function_of_more_than_the_trial_is_not_guessed_at(tmp_path, best):
+    """Of a trial of another fit nobody knows what it set; its suggestions are no parameters."""
+
+    def space(trial):
+        size = trial.study.user_attrs["size"]
+        return {"C": size * trial.suggest_float("share", 0.1, 1), "tol": trial.number * 1e-3 + 1e-4}
+
+    study = optuna.create_study(storage=journal(tmp_path), study_name="s", direction="maximize")
+    study.set_user_attr("size", 3.0)
+    SCORES[:] = [1.0, 0.0] if best == "earlier" else [0.0, 1.0]
+    options = {"study_name": "s", "n_trials": 1, "cv": [(np.arange(40), np.arange(40, 48))]}
+
+    def search():
+        return logistic(space, storage=journal(tmp_path), scoring=next_score, **options)
+
+    search().fit(X, y)
+    second = search()
+    with pytest.warns(
+        UserWarning, match="asked once more about the trials 0.*no attribute 'study'"
+    ) as caught:
+        if best == "earlier":
+            with pytest.raises(ValueError, match="trial 0 is the best, and its parameters are not"):
+                second.fit(X, y)
+            return
+        second.fit(X, y)
+    assert caught[0].filename == __file__
+    assert second.cv_results_["params"][0] == {}
+    assert second.best_params_ == second.cv_results_["params"][1] != {}
+
+
+def test_a_function_of_the_trial_alone_is_asked_again(tmp_path):
+    """What it makes of suggestions, number and attributes is the same in another fit."""
+
+    def space(trial):
+        trial.set_user_attr("seen", True)
+        number = trial.number if trial.user_attrs["seen"] else None
+        return {"C": 2 * trial.suggest_float("half", 0.1, 1), "random_state": number}
+
+    first, second = (
+        logistic(space, storage=journal(tmp_path), study_name="s", n_trials=2).fit(X, y)
+        for _ in range(2)
+    )
+    rows = second.cv_results_["params"]
+    assert rows[:2] == first.cv_results_["params"]
+    assert [row["random_state"] for row in rows] == [0, 1, 2, 3]
 
 
 def test_objects_in_a_space_are_cloned():
@@ -459,9 +536,23 @@ def test_without_a_pruner_nothing_is_reported():
     assert search.study_.trials[0].intermediate_values == {}
 
 
+def dropping(meta):
+    """Build a model that draws random numbers in training."""
+    layers = [keras.layers.Input((meta["n_features_in_"],)), keras.layers.Dropout(0.3)]
+    head = keras.layers.Dense(meta["n_output_units_"], meta["output_activation_"])
+    return keras.Sequential([*layers, head])
+
+
+def in_training_mode(estimator, X, y):
+    """Score as no prediction does."""
+    return float(np.mean(estimator.model_(X, training=True)))
+
+
 def test_a_pruned_search_has_the_scores_of_one_that_is_not():
     """Lock-step changes no number; several scorers are looked at in each fold."""
-    options = {"scoring": ["roc_auc", "accuracy"], "refit": "roc_auc", "n_trials": 2}
+    scoring = {"roc_auc": "roc_auc", "accuracy": "accuracy", "drawn": in_training_mode}
+    options = {"scoring": scoring, "refit": "roc_auc", "n_trials": 2}
+    options["estimator"] = classifier(dropping)
     asked = keras_search(pruner=Recording(3), **options).fit(X, y)
     plain = keras_search(**options).fit(X, y)
     for name, expected in plain.cv_results_.items():
@@ -502,6 +593,66 @@ def test_pruning_without_watched_rows_is_an_error():
     )
     with pytest.raises(ValueError, match="no watched rows"):
         search.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"validation_split": CategoricalDistribution([0.0, 0.25])},
+        lambda trial: {"validation_split": trial.suggest_categorical("share", [0.0, 0.25])},
+    ],
+    ids=["dict", "function"],
+)
+def test_pruning_fails_a_trial_that_has_chosen_to_watch_nothing(space):
+    """Others have watched rows."""
+    name = "share" if callable(space) else "validation_split"
+    sampler = optuna.samplers.GridSampler({name: [0.0, 0.25]}, seed=0)
+    options = {"estimator": classifier(epochs=1), "sampler": sampler, "n_trials": 2, "cv": 2}
+    search = keras_search(space=space, pruner=optuna.pruners.MedianPruner(), **options)
+    with pytest.warns(FitFailedWarning, match="1 of 2 trials failed"):
+        search.fit(X, y)
+    table = search.cv_results_
+    shares = [next(iter(params.values())) for params in table["params"]]
+    found = {share: row for row, share in enumerate(shares)}
+    assert table["trial_state"][[found[0.0], found[0.25]]].tolist() == ["FAIL", "COMPLETE"]
+    assert "there are no watched rows to judge by" in table["trial_error"][found[0.0]]
+
+
+def test_pruning_leaves_trials_alone_that_have_chosen_no_keras_step():
+    """They have no epochs."""
+    steps = {"keras": classifier(epochs=1), "linear": LogisticRegression()}
+
+    def space(trial):
+        return {"kerasclassifier": steps[trial.suggest_categorical("kind", list(steps))]}
+
+    search = keras_search(
+        estimator=make_pipeline(StandardScaler(), steps["keras"]),
+        space=space,
+        sampler=optuna.samplers.GridSampler({"kind": list(steps)}, seed=0),
+        pruner=optuna.pruners.MedianPruner(),
+        n_trials=2,
+        cv=2,
+    )
+    search.fit(X, y)
+    assert search.cv_results_["trial_state"].tolist() == ["COMPLETE"] * 2
+    told = {trial.user_attrs["fold_epochs"][0]: trial for trial in search.study_.trials}
+    assert sorted(told[1].intermediate_values) == [1]
+    assert told[-1].intermediate_values == {}
+
+
+@config_context(enable_metadata_routing=True)
+def test_pruning_by_metadata_that_watched_rows_do_not_have_is_an_error():
+    """Before the first epoch, in words of the search."""
+
+    def utility(y_true, y_pred, amount=1.0):
+        return float(np.mean(amount * (y_true == y_pred)))
+
+    scorer = make_scorer(utility).set_score_request(amount=True)
+    search = keras_search(
+        estimator=classifier(untrainable), scoring=scorer, pruner=optuna.pruners.MedianPruner()
+    )
+    with pytest.raises(ValueError, match=r"asks for `amount`, .* give `pruner=None`"):
+        search.fit(X, y, amount=np.ones(len(y)))
 
 
 def test_pruning_what_cannot_wait_is_an_error():
@@ -714,6 +865,14 @@ def test_timeout_begins_no_further_trial():
     """The trial that runs is finished."""
     search = logistic(n_trials=None, timeout=0.2).fit(X, y)
     assert len(search.cv_results_["params"]) >= 1
+
+
+def test_a_timeout_that_is_over_before_the_first_trial():
+    """The message names it, though there may be no trial to speak of."""
+    with pytest.raises(ValueError, match="`timeout=1e-09`"):
+        logistic(timeout=1e-9).fit(X, y)
+    with pytest.raises(ValueError, match="No trial has begun: `timeout=1e-09` had passed"):
+        _outcome.check([], None, 1e-9)
 
 
 def test_best_may_be_refitted_for_as_long_as_the_folds_were_best():

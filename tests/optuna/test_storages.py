@@ -18,12 +18,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import KFold
 
 from skcb.callbacks import EarlyStopping
 from skcb.exceptions import TrainingWarning
-from skcb.optuna import CrossValObjective
+from skcb.optuna import CrossValObjective, OptunaSearchCV
+from tests.models import perceptron
 from tests.optuna import worker
 from tests.optuna.trials import classifier
 from tests.optuna.worker import RATE, RATES, X, search, y
@@ -108,7 +109,103 @@ def test_workers_may_begin_on_an_empty_database_together(place):
     assert len(optuna.load_study(study_name="s", storage=place).trials) == 5
 
 
+class Tuples(ClassifierMixin, BaseEstimator):
+    """Takes tuples alone."""
+
+    def __init__(self, sizes=(1,), share=0.0):
+        self.sizes = sizes
+        self.share = share
+
+    def fit(self, X, y):
+        assert type(self.sizes) is tuple and type(self.sizes[-1]) is tuple
+        self.classes_ = np.unique(y)
+        return self
+
+    def score(self, X, y):
+        return len(self.sizes) + self.share
+
+
+SIZES = [(1, (2,)), (1, 1, (3, 4)), ((5,),)]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+@pytest.mark.filterwarnings("ignore:sizes contains a value:UserWarning")
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [("journal", "dict"), ("sqlite", "dict"), ("journal", "function")],
+    indirect=["place"],
+)
+def test_tuples_are_tuples_again(place, kind):
+    """A storage makes lists of them; samplers that look at earlier trials, and a queue, go on.
+
+    With a function not all do: it is Optuna itself that it asks.
+    """
+    samplers = [optuna.samplers.GridSampler({"sizes": SIZES, "share": [0.5]}, seed=0)]
+    space = {"sizes": CategoricalDistribution(SIZES), "share": FloatDistribution(0, 1)}
+    if kind == "dict":
+        samplers.append(optuna.samplers.TPESampler(seed=0, multivariate=True, n_startup_trials=2))
+    else:
+
+        def space(trial):
+            sizes = trial.suggest_categorical("sizes", SIZES)
+            return {"sizes": sizes, "share": trial.suggest_float("share", 0, 1)}
+
+    for number, sampler in enumerate(samplers):
+        storage = worker.storage_at(place)
+        options = {"storage": storage, "study_name": f"s{number}", "sampler": sampler, "cv": 2}
+        if number == 1:
+            study = optuna.create_study(
+                storage=storage, study_name="s1", direction="maximize", sampler=sampler
+            )
+            study.enqueue_trial({"sizes": SIZES[0]})
+        done = OptunaSearchCV(Tuples(), space, n_trials=3, **options).fit(X, y)
+        again = OptunaSearchCV(Tuples(), space, n_trials=1, **options).fit(X, y)
+        for each in (done, again):
+            assert each.best_params_["sizes"] == each.best_estimator_.sizes
+            assert all(row["sizes"] in SIZES for row in each.cv_results_["params"])
+        if number == 0:
+            assert again.best_params_["sizes"] == SIZES[1]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+def test_an_objective_refits_with_a_tuple(tmp_path):
+    """Which it has trained with; of a trial that it has not run itself, too."""
+
+    def build(meta, sizes=(2,)):
+        return perceptron(meta, hidden=sizes[0] if type(sizes) is tuple else 9)
+
+    def objective():
+        estimator = classifier(build, epochs=1, validation_split=None)
+        space = {"sizes": CategoricalDistribution([(2,), (3,)])}
+        return CrossValObjective(estimator, space, X, y, cv=2, prune=False)
+
+    study = plain_study(worker.storage_at(f"{tmp_path}/log"))
+    first = objective()
+    study.optimize(first, n_trials=1)
+    for each in (first, objective()):
+        best = each.refit(study)
+        assert best.get_params()["sizes"] == tuple(study.best_params["sizes"])
+        assert each(study.best_trial) == study.best_value
+
+
 # -- what does not ---------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+@pytest.mark.parametrize("choice", [EarlyStopping(), np.int64(16)], ids=["recipe", "numpy"])
+def test_choices_that_a_storage_cannot_keep(tmp_path, choice):
+    """They are no candidates' failures: said before the first trial, with the parameter's name."""
+    storage = worker.storage_at(f"{tmp_path}/log")
+    space = {"alpha": CategoricalDistribution([1.0, choice])}
+    said = r"`space\['\w+'\]` has the choice .*, a \w+, which no storage keeps but one in memory"
+    with pytest.raises(TypeError, match=said):
+        OptunaSearchCV(Untouched(), space, storage=storage, study_name="s", cv=2).fit(X, y)
+    assert not storage.get_all_studies()
+    study = plain_study(storage)
+    objective = objective_over({"callbacks": CategoricalDistribution([None, choice])})
+    with pytest.raises(TypeError, match=said):
+        study.optimize(objective, n_trials=2)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]
 
 
 def test_a_server_that_does_not_answer():
@@ -355,6 +452,41 @@ def test_a_study_without_results_may_become_another(tmp_path):
     assert {trial.state.name for trial in study.trials} == {"FAIL"}
     study.optimize(objective_over(RATES), n_trials=1)
     assert study.trials[-1].state.name == "COMPLETE"
+
+
+def test_fits_with_other_parameters_are_refused(tmp_path):
+    """Their values are of other fits; a study from before, which says nothing, had none."""
+    storage, weights = worker.storage_at(f"{tmp_path}/log"), np.ones(len(X))
+    with_weights = {"sample_weight": weights}
+    for name, first, others in [
+        ("without", {}, [(with_weights, "not there and is there")]),
+        ("with", with_weights, [({"sample_weight": 2 * weights}, "there and is another")]),
+        ("with, then without", with_weights, [({}, "there and is not there")]),
+    ]:
+        for given in (first, first):
+            search(storage, study_name=name, n_trials=1).fit(X, y, **given)
+        for given, how in others:
+            with pytest.raises(ValueError, match=f"other parameters.*`sample_weight` was {how}"):
+                search(storage, study_name=name, n_trials=1).fit(X, y, **given)
+        assert len(optuna.load_study(study_name=name, storage=storage).trials) == 2
+    study = plain_study()
+    study.optimize(objective_over(RATES), n_trials=1)
+    # As an older version has left it.
+    study.set_user_attr("skcb_fit_params", None)
+    study.optimize(objective_over(RATES), n_trials=1)
+    watched = {"X_val": X[:9], "y_val": y[:9]}
+    with pytest.raises(ValueError, match=r"other parameters.*`X_val` was not there and is there"):
+        study.optimize(objective_over(RATES, fit_params=watched), n_trials=1)
+
+
+def test_clones_with_other_weights_have_other_studies():
+    """As those of two outer searches."""
+    storage = InMemoryStorage()
+    mine = search(storage, n_trials=1)
+    for weights in (None, np.ones(len(X)), 2 * np.ones(len(X))):
+        given = {} if weights is None else {"sample_weight": weights}
+        clone(mine).fit(X, y, **given)
+    assert len(storage.get_all_studies()) == 3
 
 
 def test_objects_in_a_space_are_told_apart():

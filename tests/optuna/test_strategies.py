@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -22,7 +24,7 @@ from skcb import KerasRegressor, Tunable
 from skcb.callbacks import EarlyStopping, EpochScoring, ReduceLROnPlateau, SwapEMAWeights
 from skcb.optuna import CrossValObjective
 from skcb.schedules import CosineDecay
-from tests.models import X, Y, numbered, perceptron, seeing
+from tests.models import X, Y, numbered, perceptron, seeing, untrainable
 from tests.optuna.trials import (
     RATE,
     SPACE,
@@ -245,6 +247,97 @@ def test_weights_reach_a_scorer_that_asks_for_them():
         assert set(weight) < set(weights[train])
 
 
+WEIGHTS = np.linspace(0.1, 1.0, 48)
+
+
+def utility(y_true, y_pred, amount=1.0, sample_weight=None):
+    """Score by what only the user knows of the rows."""
+    return float(np.average(amount * (y_true == y_pred), weights=sample_weight))
+
+
+def asking(**requests):
+    """Return a scorer that asks for metadata."""
+    return make_scorer(utility).set_score_request(**requests)
+
+
+ASKED = {
+    "another name": (
+        lambda: asking(amount=True),
+        lambda: classifier(untrainable),
+        {"amount": WEIGHTS},
+        "`amount`",
+    ),
+    "another name, and watched rows of the user's own": (
+        lambda: asking(amount=True),
+        lambda: classifier(untrainable).set_fit_request(X_val=True, y_val=True),
+        {"amount": WEIGHTS, "X_val": X[:9], "y_val": y[:9]},
+        "`amount`",
+    ),
+    "weights for the scorer alone": (
+        lambda: asking(sample_weight=True),
+        lambda: classifier(untrainable).set_fit_request(sample_weight=False),
+        {"sample_weight": WEIGHTS},
+        "`sample_weight`",
+    ),
+    "other weights than those of the fit": (
+        lambda: asking(sample_weight="of_score"),
+        lambda: classifier(untrainable).set_fit_request(sample_weight="of_fit"),
+        {"of_score": WEIGHTS, "of_fit": WEIGHTS[::-1]},
+        "`sample_weight`",
+    ),
+    "weights for a step before": (
+        lambda: asking(sample_weight=True),
+        lambda: make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=True),
+            classifier(untrainable).set_fit_request(sample_weight=False),
+        ),
+        {"sample_weight": WEIGHTS},
+        "`sample_weight`",
+    ),
+    "the weights of the fit": (
+        lambda: asking(sample_weight="w"),
+        lambda: make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=False),
+            classifier(untrainable).set_fit_request(sample_weight="w"),
+        ),
+        {"w": WEIGHTS},
+        None,
+    ),
+    "weights, and watched rows of the user's own": (
+        lambda: asking(sample_weight=True),
+        lambda: classifier(untrainable).set_fit_request(
+            sample_weight=False, X_val=True, y_val=True
+        ),
+        {"sample_weight": WEIGHTS, "X_val": X[:9], "y_val": y[:9]},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+@config_context(enable_metadata_routing=True)
+def test_metadata_that_watched_rows_do_not_have_are_refused(case):
+    """The pruner would be told another score than the trial's; who is told of test rows is not."""
+    scorer, estimator, fit_params, refused = ASKED[case]
+    given = {
+        "estimator": estimator(),
+        "space": lambda trial: {},
+        "X": X,
+        "y": y,
+        "cv": 2,
+        "scoring": scorer(),
+        "fit_params": fit_params,
+    }
+    if refused is None:
+        CrossValObjective(**given)
+        return
+    instead = "set `prune=False` or `strategy='sequential'`"
+    with pytest.raises(ValueError, match=rf"`scoring=.*asks for {refused}, .*{instead}"):
+        CrossValObjective(**given)
+    CrossValObjective(prune=False, **given)
+    CrossValObjective(strategy="sequential", **given)
+
+
 # -- nothing changes but the order of the work -----------------------------------------------
 
 
@@ -299,6 +392,53 @@ def test_trial_that_is_not_pruned_scores_as_cross_val_score_does(case):
     scores = cross_val_score(same, X, y, cv=cv, scoring="neg_log_loss")
     assert trial.user_attrs["fold_scores"] == scores.tolist()
     assert trial.value == np.mean(scores)
+
+
+def in_training_mode(estimator, X, y):
+    """Score as no prediction does: dropout draws, averages move."""
+    return float(np.mean(estimator.model_(X, training=True)))
+
+
+def test_scorer_that_runs_the_model_in_training_mode_changes_no_score():
+    """It is asked after every epoch here, and under `cross_val_score` once."""
+    estimator = classifier(dropping, epochs=2)
+    objective = CrossValObjective(estimator, lambda trial: {}, X, y, cv=2, scoring=in_training_mode)
+    trial = study_of(objective).trials[0]
+    assert len(trial.intermediate_values) == 2
+    scores = cross_val_score(estimator, X, y, cv=2, scoring=in_training_mode)
+    assert trial.user_attrs["fold_scores"] == scores.tolist()
+
+
+def test_fold_whose_trial_has_chosen_another_kind_of_step_is_simply_fitted():
+    """Nothing is told of it, and trials of the Keras step are judged as ever."""
+    pipe = make_pipeline(StandardScaler(), classifier(epochs=2))
+    kinds = {"keras": pipe[-1], "linear": LogisticRegression()}
+
+    def space(trial):
+        return {"kerasclassifier": kinds[trial.suggest_categorical("kind", list(kinds))]}
+
+    sampler = optuna.samplers.GridSampler({"kind": list(kinds)}, seed=0)
+    median = optuna.pruners.MedianPruner(n_startup_trials=0)
+    objective = CrossValObjective(pipe, space, X, y, cv=2)
+    for trial in study_of(objective, 2, sampler=sampler, pruner=median).trials:
+        is_keras = trial.params["kind"] == "keras"
+        assert (objective.refit(trial).refit_.epochs > 0) == is_keras
+        same = clone(pipe).set_params(kerasclassifier=clone(kinds[trial.params["kind"]]))
+        assert trial.user_attrs["fold_scores"] == cross_val_score(same, X, y, cv=2).tolist()
+        assert trial.user_attrs["fold_epochs"] == ([2, 2] if is_keras else [-1, -1])
+        assert sorted(trial.intermediate_values) == ([1, 2] if is_keras else [])
+
+
+def test_failure_of_another_part_is_the_trials_own():
+    """Though the Keras step has been fitted by then."""
+    linear = LogisticRegression()
+    estimator = VotingClassifier([("keras", classifier(epochs=1)), ("linear", linear)])
+    space = {"linear__C": optuna.distributions.CategoricalDistribution([-1.0, 1.0])}
+    sampler = optuna.samplers.GridSampler({"linear__C": [-1.0, 1.0]}, seed=0)
+    trials = study_of(CrossValObjective(estimator, space, X, y, cv=2), 2, sampler=sampler).trials
+    found = {trial.params["linear__C"]: trial for trial in trials}
+    assert [found[c].state for c in (-1.0, 1.0)] == [STATE.FAIL, STATE.COMPLETE]
+    assert "'C' parameter" in found[-1.0].user_attrs["error"]
 
 
 @pytest.mark.parametrize("strategy", ["lockstep", "sequential"])

@@ -189,6 +189,7 @@ def test_a_metric_that_cannot_be_computed_is_refused(kind, metrics, message):
         fitted(untrainable, kind, metrics=metrics)
 
 
+@pytest.mark.slow
 def test_what_was_computed_beforehand_is_forgotten():
     """Metrics begin at zero, whether this is the first fit of its kind or not."""
     _COMPUTED.clear()

@@ -42,6 +42,7 @@ def searched(grid, **params):
     return GridSearchCV(clf, grid, cv=2, error_score="raise").fit(X, y)
 
 
+@pytest.mark.slow
 def test_build_functions_are_candidates():
     """Each candidate trains the model of its own function."""
     search = searched({"build_fn": [mlp, cnn]})
@@ -53,6 +54,7 @@ def test_build_functions_are_candidates():
     assert search.best_estimator_.build_fn is search.best_params_["build_fn"]
 
 
+@pytest.mark.slow
 def test_a_list_of_grids_gives_each_function_its_own_arguments():
     """The names of one are never seen by the other."""
     grids = [

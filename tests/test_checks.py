@@ -124,6 +124,7 @@ def test_tags_follow_what_a_template_can_do(build_fn, several):
     assert get_tags(KerasRegressor(build_fn)).target_tags.multi_output == several
 
 
+@pytest.mark.slow
 def test_asking_for_tags_does_not_import_keras():
     """Scikit-learn asks wherever an estimator is shown or searched over."""
     script = """

@@ -136,6 +136,7 @@ def test_a_metric_that_the_given_loss_leaves_no_labels_for_is_refused():
         fitted(kind="multiclass", loss="sparse_categorical_crossentropy", metrics=["auc"])
 
 
+@pytest.mark.slow
 def test_logs_bear_the_names_of_this_fits_metrics():
     """Two metrics that differ only in name compute alike, but are not called alike."""
     for name in ("first", "second"):

@@ -188,6 +188,7 @@ class Drawn(KerasClassifier):
         return np.hstack([1 - found, found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cls, layer, scoring",
     [

@@ -201,6 +201,7 @@ from skcb.schedules import CosineDecay
 def build(meta, hidden=3):
     raise AssertionError("called before fit")
 
+@pytest.mark.slow
 clf = KerasClassifier(build, optimizer="adam", optimizer__learning_rate=0.1, hidden=4,
                       callbacks={"stop": EarlyStopping(patience=2)}, lr_schedule=CosineDecay())
 clf.set_params(callbacks__stop__patience=3)

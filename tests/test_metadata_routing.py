@@ -151,6 +151,7 @@ def test_weights_reach_the_score_of_a_search(kind):
 # -- the estimator as a router -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_groups_go_to_the_splitter_that_asks_for_them():
     """No group is on both sides, of the search's folds nor of the watched rows."""
     estimator = KerasClassifier(seeing, batch_size=8, validation_split=GroupKFold(2))

@@ -135,6 +135,7 @@ if __name__ == "__main__":
     assert float(run(script, tmp_path, **more)) == 101 * threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [2, 3])
 def test_threads_give_the_numbers_of_one_job(n_jobs):
     """They share one pool of TensorFlow's, which no number of jobs makes larger."""

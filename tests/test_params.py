@@ -258,6 +258,7 @@ def test_deep_parameters_survive_callbacks_that_fit_will_refuse():
     assert "callbacks=" in repr(clf)
 
 
+@pytest.mark.slow
 def test_parameters_and_clones_need_no_tensorflow():
     """A search over thousands of candidates describes them in a process without Keras."""
     script = """

@@ -143,6 +143,7 @@ def test_another_process_reads_a_pickle(before, tmp_path):
     assert np.array_equal(np.load(tmp_path / "found.npy"), expected.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_reading_what_is_not_fitted_loads_no_keras(tmp_path):
     """Where the process that wrote it had none."""
     script = """

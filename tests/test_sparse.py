@@ -179,6 +179,7 @@ def test_sparse_labels_are_dense_ones():
     assert a.history_ == b.history_
 
 
+@pytest.mark.slow
 def test_model_fit_gets_dense_batches():
     """On a backend where `Model.fit` trains: the numbers are those of dense rows."""
     found = []

@@ -199,6 +199,7 @@ class Interrupts(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_restored_backup_does_not_end_training(tmp_path):
     """Keras would begin its next fit at a later epoch; each epoch here is a fit of its own."""
     with pytest.raises(KeyboardInterrupt):

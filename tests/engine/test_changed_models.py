@@ -23,6 +23,8 @@ from skcb.engine.hooks import Hooks
 from skcb.engine.program import Bound
 from skcb.engine.state import Rows
 
+pytestmark = pytest.mark.slow
+
 L = keras.layers
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype("float32")
@@ -100,7 +102,6 @@ def test_a_model_that_gets_other_variables_predicts_with_them(alter):
     np.testing.assert_allclose(predicted, expected, rtol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.LAYERS)
 def test_models_that_are_left_alone_share_every_function(name):
     """Though each function looks at the structure anew, when a trace has been through the model."""

@@ -78,6 +78,7 @@ def test_search_over_strengths_traces_each_function_once():
     assert len(set(search.cv_results_["mean_test_score"])) == 6
 
 
+@pytest.mark.slow
 def test_pool_forgets_what_was_not_used_for_longest(monkeypatch):
     """No more programs are held than the bound says, and the last used stay."""
     monkeypatch.setattr(pool, "MOST_PROGRAMS", 2)
@@ -88,6 +89,7 @@ def test_pool_forgets_what_was_not_used_for_longest(monkeypatch):
     assert skcb.engine_report().traces["train"] == 2
 
 
+@pytest.mark.slow
 def test_pool_is_bounded_by_bytes(monkeypatch):
     """Where programs are too large together, the oldest go."""
     monkeypatch.setattr(pool, "MOST_BYTES", 1)
@@ -114,6 +116,7 @@ def test_custom_code_shares_nothing_and_the_report_says_why():
     assert "Mine" in str(report)
 
 
+@pytest.mark.slow
 def test_tensorflow_keeps_nothing_of_a_trace_but_the_functions():
     """Its registry of gradients, which never forgets, would hold the graph of every trace."""
     from tensorflow.python.framework.ops import gradient_registry
@@ -125,6 +128,7 @@ def test_tensorflow_keeps_nothing_of_a_trace_but_the_functions():
     assert set(gradient_registry.list()) == before
 
 
+@pytest.mark.slow
 def test_functions_that_are_gone_take_their_kernels_along():
     """What is left of a program is freed at the next trace, and fits go on as before."""
     alive = classifier(hidden=3, epochs=1).fit(X, Y)

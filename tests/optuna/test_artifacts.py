@@ -292,6 +292,7 @@ class Undescribed(layers.Layer):
         return inputs * self.table.factor
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_written_whole_leaves_its_weights(store, tmp_path):
     """They go into a model that the user builds."""
 

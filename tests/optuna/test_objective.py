@@ -136,6 +136,7 @@ def test_estimator_is_never_changed():
 # -- threads ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_jobs_give_what_one_gives():
     """With pruning: each trial keeps to its own folds."""
     objective = CrossValObjective(classifier(), SPACE, X, y, cv=3)
@@ -299,6 +300,7 @@ def test_space_that_returns_no_dict_ends_the_study():
         study_of(CrossValObjective(classifier(), lambda trial: None, X, y, cv=2))
 
 
+@pytest.mark.slow
 def test_refit_sets_what_the_trial_set():
     """Its number too, and what a function has drawn; of a pickled objective what it says again."""
     drawn = []

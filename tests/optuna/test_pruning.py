@@ -120,6 +120,7 @@ def running(**options):
 # -- what the pruner is told ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @ONE_AFTER_THE_OTHER
 def test_median_pruner_decides_as_computed_by_hand(breast_cancer):
     """On real folds: a trial ends where its best mean so far is above the median of the others'."""

@@ -53,6 +53,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape, engine", [*((shape, "auto") for shape in SHAPES), ("pipeline", "keras")]
 )

@@ -186,6 +186,7 @@ def test_imports_are_absolute(module):
     assert [name for name in imports_of(module) if name.startswith(".")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [
@@ -201,7 +202,6 @@ from skcb.schedules import CosineDecay
 def build(meta, hidden=3):
     raise AssertionError("called before fit")
 
-@pytest.mark.slow
 clf = KerasClassifier(build, optimizer="adam", optimizer__learning_rate=0.1, hidden=4,
                       callbacks={"stop": EarlyStopping(patience=2)}, lr_schedule=CosineDecay())
 clf.set_params(callbacks__stop__patience=3)
